@@ -1,0 +1,59 @@
+"""``vip models``: which models there are, what they are, where they lie, and fetching them."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from vipcli.cli import console
+from vipcli.engine import MODELS, card, located, pull, resolve, size_on_disk
+from vipcli.errors import ModelError, quote
+
+__all__ = ["app"]
+
+app = typer.Typer(help="List, show and fetch models.", no_args_is_help=False)
+
+NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="tiny, 7b, 13b, a Hub id[@revision] or a folder")]
+
+
+@app.callback(invoke_without_command=True)
+def models(ctx: typer.Context) -> None:
+    """List the models by name: vip models"""
+    if ctx.invoked_subcommand is None:
+        for model in MODELS.values():
+            here = "here" if located(model) else f"{model.gigabytes:g} GB to fetch"
+            console.line(f"{model.name:5} {here:17} {model.about}")
+
+
+@app.command("show")
+def show(name: NameArgument) -> None:
+    """Say what a model is and knows: vip models show tiny"""
+    model = resolve(name)
+    folder = located(model)
+    if folder is None:
+        console.line(f"{model.name}: not on this machine")
+        if model.about:
+            console.line(model.about)
+        console.line(f"fetch it with: vip models pull {model.name}")
+        return
+    console.line(f"{model.name}: {folder} ({size_on_disk(folder) / 1e6:,.1f} MB)")
+    if model.about:
+        console.line(model.about)
+    if text := card(folder):
+        console.show_markdown(text)
+
+
+@app.command("pull")
+def pull_(name: NameArgument) -> None:
+    """Fetch a model from the Hub into its cache; half a download goes on: vip models pull 7b"""
+    console.line(str(pull(resolve(name))))
+
+
+@app.command("path")
+def path(name: NameArgument) -> None:
+    """Print the folder of a model that is on this machine: vip models path tiny"""
+    folder = located(resolve(name))
+    if folder is None:
+        raise ModelError(f"{quote(name)} isn't on this machine; get it with: vip models pull {quote(name)}")
+    console.line(str(folder))

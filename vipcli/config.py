@@ -1,0 +1,95 @@
+"""Settings and places: a flag wins over ``VIP_*`` in the environment, that over the project's file, that over the user's.
+
+Files are TOML: ``vip.toml`` in the current folder or one above it (the project's), and ``config.toml`` in the folder that
+the platform keeps for settings (``~/.config/vip`` on Linux). Known settings are the fields of `Settings`.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from vipcli.errors import UsageError, quote
+
+__all__ = ["Settings", "hub_cache", "load_settings", "user_file"]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a user can set once instead of on every command line.
+
+    model: a model's name, as ``--model``. device: auto, cuda, mps or cpu. dtype: auto, float32, bfloat16 or float16.
+    fit: pad, crop or stretch. prompt_style: a preset's name, as ``--prompt-style``.
+    """
+
+    model: str = "auto"
+    device: str = "auto"
+    dtype: str = "auto"
+    fit: str = "pad"
+    prompt_style: str = "auto"
+
+
+def load_settings(folder: Path | None = None, environment: Mapping[str, str] | None = None) -> Settings:
+    """Read the settings that hold in `folder` (the current one).
+
+    Raises `UsageError` with the file's name for broken TOML, an unknown setting or a value that is no text.
+    """
+    environment = os.environ if environment is None else environment
+    known = [field.name for field in fields(Settings)]
+    values: dict[str, Any] = {}
+    for file in (user_file(environment), _project_file(folder)):
+        if file is not None and file.is_file():
+            values |= _read(file, known)
+    for name in known:
+        if value := environment.get(f"VIP_{name.upper()}"):
+            values[name] = value
+    return Settings(**values)
+
+
+def user_file(environment: Mapping[str, str] | None = None) -> Path | None:
+    """The user's settings file; None where there is no home to keep it in."""
+    environment = os.environ if environment is None else environment
+    if named := environment.get("VIP_CONFIG"):
+        return Path(named)
+    import platformdirs
+
+    try:
+        return platformdirs.user_config_path("vip") / "config.toml"
+    except (RuntimeError, OSError):
+        return None
+
+
+def hub_cache() -> Path:
+    """Where huggingface_hub keeps models, found without importing it (``HF_HUB_CACHE``, ``HF_HOME``, XDG)."""
+    if cache := os.environ.get("HF_HUB_CACHE"):
+        return Path(cache).expanduser()
+    cache_home = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    home = os.environ.get("HF_HOME") or os.path.join(cache_home, "huggingface")
+    return Path(home).expanduser() / "hub"
+
+
+def _project_file(folder: Path | None) -> Path | None:
+    try:
+        folder = (folder or Path.cwd()).absolute()
+    except OSError:  # the current folder was deleted
+        return None
+    return next((here / "vip.toml" for here in (folder, *folder.parents) if (here / "vip.toml").is_file()), None)
+
+
+def _read(file: Path, known: list[str]) -> dict[str, str]:
+    try:
+        values = tomllib.loads(file.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"{quote(str(file))} is no valid TOML: {quote(str(error))}") from None
+    except OSError as error:
+        raise UsageError(f"{quote(str(file))} can't be read: {error.strerror}") from None
+    for name, value in values.items():
+        if name not in known:
+            raise UsageError(f"{quote(str(file))}: there is no setting {quote(name)!r}; known are {', '.join(known)}")
+        if not isinstance(value, str):
+            raise UsageError(f"{quote(str(file))}: {name} must be text in quotes, got {quote(repr(value))}")
+    return values

@@ -1,0 +1,194 @@
+"""Which models there are and where they lie: the embedded one, the published checkpoints, the Hub cache, folders."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+
+from vipcli.errors import ModelError, quote
+
+__all__ = ["MODELS", "Model", "Square", "card", "input_square", "located", "pull", "resolve", "size_on_disk"]
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model by name: either a `folder` on this machine or a `repo` of the Hugging Face Hub, at `revision`.
+
+    gigabytes: what fetching it takes; 0 where unknown. about: one line for a list.
+    """
+
+    name: str
+    folder: Path | None = None
+    repo: str | None = None
+    revision: str | None = None
+    gigabytes: float = 0.0
+    about: str = ""
+
+
+@dataclass(frozen=True)
+class Square:
+    """The picture that a model sees: `side` x `side` pixels in patches of `patch` x `patch`."""
+
+    side: int
+    patch: int
+
+
+_LICENCE = "Llama 2 licence, trained on CC BY-NC 4.0 data: research use"
+
+MODELS: dict[str, Model] = {
+    "tiny": Model(
+        "tiny",
+        folder=Path(str(files("vipcli") / "models" / "tiny")),
+        about="comes with vip; knows 64 everyday things in drawn scenes; Apache-2.0",
+    ),
+    "7b": Model("7b", repo="llava-hf/vip-llava-7b-hf", gigabytes=14.2, about=f"ViP-LLaVA 7B; {_LICENCE}"),
+    "13b": Model("13b", repo="llava-hf/vip-llava-13b-hf", gigabytes=26.7, about=f"ViP-LLaVA 13B; {_LICENCE}"),
+}
+"""The models with a short name."""
+
+_REPO = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+
+
+def resolve(ref: str) -> Model:
+    """Find the model that `ref` names: a short name, a folder, a Hub id with optional ``@revision``, or ``auto``.
+
+    ``auto`` is the 7B where its weights are already in the Hub cache, else ``tiny``.
+    """
+    if ref == "auto":
+        return MODELS["7b"] if _auto_takes_7b() else MODELS["tiny"]
+    if ref in MODELS:
+        return MODELS[ref]
+    folder = Path(ref).expanduser()
+    if folder.is_dir():
+        return Model(ref, folder=folder)
+    repo, _, revision = ref.partition("@")
+    looks_like_path = ref.startswith((".", "/", "~")) or ref.count("/") > 1 or os.sep != "/" and os.sep in ref
+    if looks_like_path or not _REPO.fullmatch(repo):
+        names = ", ".join(MODELS)
+        raise ModelError(
+            f"there is no model {quote(ref)!r}: use {names}, a folder that exists, or a Hub id like owner/name"
+        )
+    known = next((model for model in MODELS.values() if model.repo == repo), None)
+    return Model(ref, repo=repo, revision=revision or None, gigabytes=known.gigabytes if known else 0.0)
+
+
+def located(model: Model) -> Path | None:
+    """The folder that holds `model`'s files on this machine, or None where they aren't (all) here."""
+    if model.folder is not None:
+        return model.folder
+    from huggingface_hub import try_to_load_from_cache
+
+    assert model.repo is not None
+    config = try_to_load_from_cache(model.repo, "config.json", revision=model.revision)
+    if not isinstance(config, str):
+        return None
+    folder = Path(config).parent
+    return folder if _has_weights(folder) else None
+
+
+def pull(model: Model) -> Path:
+    """Fetch `model` from the Hub into its cache (resumes half a download) and return the folder.
+
+    Raises `ModelError` with one sentence: no network, no such repository, gated, wrong token, disk full.
+    """
+    if model.folder is not None:
+        return model.folder
+    assert model.repo is not None
+    from huggingface_hub import errors, snapshot_download
+
+    shown = quote(model.repo)
+    try:
+        folder = snapshot_download(
+            model.repo,
+            revision=model.revision,
+            # Pickled weights are never loaded, so they aren't fetched either.
+            allow_patterns=["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja"],
+        )
+    except errors.GatedRepoError:
+        raise ModelError(
+            f"{shown} is gated: accept its terms on its Hub page and log in (hf auth login, or set HF_TOKEN)"
+        ) from None
+    except errors.RevisionNotFoundError:
+        raise ModelError(f"{shown} has no revision {quote(model.revision or 'main')!r}") from None
+    except errors.RepositoryNotFoundError:
+        raise ModelError(
+            f"there is no model {shown} on the Hub, or it is private: check the name, or set HF_TOKEN"
+        ) from None
+    except (errors.LocalEntryNotFoundError, errors.OfflineModeIsEnabled):
+        raise ModelError(
+            f"{shown} can't be fetched: the Hub can't be reached (check the network, HF_ENDPOINT and HF_HUB_OFFLINE)"
+        ) from None
+    except errors.HfHubHTTPError as error:
+        raise ModelError(f"{shown} can't be fetched: {quote(str(error).splitlines()[0], 160)}") from None
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{shown} can't be fetched: {quote(str(error).splitlines()[0], 160)}") from None
+    return Path(folder)
+
+
+def input_square(model: Model) -> Square | None:
+    """The square that `model` sees, read from its files without loading it; None where it takes any shape.
+
+    A published ViP-LLaVA that isn't here is taken for what it is: 336 pixels in patches of 14.
+    """
+    folder = located(model)
+    if folder is None:
+        if model.repo in (MODELS["7b"].repo, MODELS["13b"].repo):
+            return Square(336, 14)
+        raise ModelError(f"{quote(model.name)} isn't on this machine; get it with: vip models pull {quote(model.name)}")
+    processor = _json(folder / "preprocessor_config.json") or _json(folder / "processor_config.json")
+    processor = processor.get("image_processor", processor)
+    crop = processor.get("crop_size") or processor.get("size") or {}
+    crop = {"height": crop, "width": crop} if isinstance(crop, int) else crop
+    side = crop.get("height")
+    if not side or side != crop.get("width"):
+        return None
+    vision = _json(folder / "config.json").get("vision_config") or {}
+    return Square(int(side), int(vision.get("patch_size") or 14))
+
+
+def card(folder: Path) -> str | None:
+    """The text of a model card (README.md) without its YAML header; None where there is none."""
+    file = folder / "README.md"
+    if not file.is_file():
+        return None
+    return re.sub(r"\A---\n.*?\n---\n", "", file.read_text(encoding="utf-8", errors="replace"), flags=re.S).strip()
+
+
+def size_on_disk(folder: Path) -> int:
+    """Bytes of all files in `folder`."""
+    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+
+
+def _has_weights(folder: Path) -> bool:
+    """Whether all safetensors files of a checkpoint are there: one, or every shard that the index names."""
+    index = folder / "model.safetensors.index.json"
+    if not index.is_file():
+        return (folder / "model.safetensors").is_file()
+    shards = _json(index).get("weight_map")
+    return isinstance(shards, dict) and all((folder / str(shard)).is_file() for shard in set(shards.values()))
+
+
+def _json(file: Path) -> dict:
+    """A JSON object from `file`; empty where there is none."""
+    import json
+
+    try:
+        value = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _auto_takes_7b() -> bool:
+    """Whether the 7B is in the Hub cache and something here can hold it."""
+    from vipcli.config import hub_cache
+
+    if not (hub_cache() / "models--llava-hf--vip-llava-7b-hf").is_dir() or located(MODELS["7b"]) is None:
+        return False
+    need = int(MODELS["7b"].gigabytes * 1e9)
+    from vipcli.engine.local import memory_of_devices
+
+    return max(memory_of_devices().values()) > 1.1 * need

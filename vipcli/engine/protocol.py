@@ -1,0 +1,125 @@
+"""What every engine takes and gives: `Request`, `Token`, `Answer`, `Generation`, and the `Engine` protocol."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, replace
+from typing import Literal, Protocol
+
+import numpy as np
+
+from vipcli.images import Fit
+from vipcli.prompt import Template
+
+__all__ = ["Answer", "Engine", "Finish", "Generation", "Request", "Token"]
+
+Finish = Literal["stop", "length", "interrupted"]
+"""Why an answer ended: by itself, at ``max_new_tokens``, or because the user stopped it."""
+
+
+@dataclass(frozen=True, eq=False)
+class Request:
+    """One prompt about one picture.
+
+    picture: (height, width, 3) uint8 RGB with its markers drawn; None for text alone.
+    prompt: the rendered text, with ``<image>`` once where there is a picture.
+    fit: how the picture becomes the model's square.
+    stop: texts that end the answer and are never part of it.
+    temperature: 0 is greedy; above, sampled with `top_p` (0..1] and `seed`.
+    """
+
+    picture: np.ndarray | None
+    prompt: str
+    fit: Fit = "pad"
+    stop: tuple[str, ...] = ()
+    max_new_tokens: int = 512
+    temperature: float = 0.0
+    top_p: float = 1.0
+    seed: int | None = None
+
+
+@dataclass(frozen=True)
+class Token:
+    """One decoded token: its `id`, and the `text` that became certain with it (whole characters, maybe none).
+
+    `id` is None for text that was held back until the end.
+    """
+
+    id: int | None
+    text: str
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A finished answer.
+
+    text: without stop texts and surrounding blanks. seconds_to_first: until the first token was known.
+    """
+
+    text: str
+    finish: Finish
+    prompt_tokens: int
+    answer_tokens: int
+    seconds: float
+    seconds_to_first: float | None
+
+
+class Generation(Iterator[Token]):
+    """A running answer: iterate over its tokens; `answer` is what came so far, complete once iteration ends.
+
+    Stopping the iteration at any point (Ctrl-C included) leaves an answer that says ``interrupted``.
+    """
+
+    def __init__(self, tokens: Iterator[Token], prompt_tokens: int) -> None:
+        self._tokens = tokens
+        self._began = time.monotonic()
+        self._text: list[str] = []
+        self._count = 0
+        self._answer = Answer("", "interrupted", prompt_tokens, 0, 0.0, None)
+        self.finish: Finish = "interrupted"
+
+    def __next__(self) -> Token:
+        try:
+            token = next(self._tokens)
+        except StopIteration as end:
+            self.finish = end.value or "stop"
+            raise
+        finally:
+            self._answer = replace(self._answer, seconds=time.monotonic() - self._began)
+        if self._count == 0:
+            self._answer = replace(self._answer, seconds_to_first=self._answer.seconds)
+        self._count += token.id is not None
+        self._text.append(token.text)
+        return token
+
+    @property
+    def answer(self) -> Answer:
+        """What came so far."""
+        text = "".join(self._text).strip()
+        return replace(self._answer, text=text, finish=self.finish, answer_tokens=self._count)
+
+    def finished(self) -> Answer:
+        """Run to the end and return the answer."""
+        for _ in self:
+            pass
+        return self.answer
+
+
+class Engine(Protocol):
+    """Something that answers. ``local`` runs a checkpoint here; others may ask a server."""
+
+    name: str
+    """What a user calls the model."""
+    side: int | None
+    """Pixels of the square that the model sees; None where the model takes pictures of any shape."""
+    patch: int
+    """Pixels of one patch of that square."""
+    template: Template | None
+    """The checkpoint's own chat template."""
+    special_tokens: Collection[str]
+    """What a user's text must not contain as such."""
+
+    def stream(self, request: Request) -> Generation:
+        """Start answering `request`. Raises `PromptError` where the prompt can't fit the context."""
+        ...

@@ -1,0 +1,240 @@
+"""Text to marker and back: the grammar of the command line, chat, manifests and the server.
+
+``[SHAPE:][NAME=]COORDS[@STYLE]``, for instance ``40,30,200,180``, ``dog=40,30,200,180@blue``,
+``arrow:20,20,120,80@red,width=4,alpha=0.8`` or ``mask:cat=cat.png``. Coordinates are pixels; ``%`` is per cent of the
+picture's width (x) or height (y). Units are explicit, never guessed.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from vipcli.errors import MarkerError, PictureError, quote
+from vipcli.markers.clip import inside
+from vipcli.markers.palette import TRAINED, Color
+from vipcli.markers.shapes import KINDS, MAX_POINTS, Arrow, Box, Ellipse, Marker, Mask, Pixels, Point, Tag
+
+__all__ = ["BoxFormat", "Coords", "named", "parse", "render"]
+
+Coords = Literal["pixels", "relative", "thousandths"]
+"""What a plain number counts: pixels, 0..1 or 0..1000 of the picture's width and height."""
+
+BoxFormat = Literal["xyxy", "xywh", "cxcywh"]
+"""What a box's or an ellipse's four numbers are: two corners, corner and size, or centre and size."""
+
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?", re.ASCII)
+_NAME = re.compile(r"(\w[\w-]{0,63})=")
+_SHAPE = re.compile(r"([A-Za-z]+):")
+_STYLE_START = re.compile(r"@(?=#|(?:[A-Za-z]+(?:=|,|$)))")
+
+_WANTED = {
+    "box": "4 numbers (x1,y1,x2,y2)",
+    "ellipse": "4 numbers (x1,y1,x2,y2 of the box around it)",
+    "arrow": "4 numbers (tail x,y, then tip x,y)",
+    "point": "2 numbers (x,y)",
+    "tag": "2 numbers (x,y)",
+    "triangle": "6 numbers (x,y of each corner)",
+    "contour": "at least 6 numbers (x,y of each corner)",
+    "mask": "at least 6 numbers (x,y of each corner) or a picture file",
+    "scribble": "at least 4 numbers (x,y of each point)",
+}
+_COUNT = {"box": 4, "ellipse": 4, "arrow": 4, "point": 2, "tag": 2, "triangle": 6}
+_LEAST = {"contour": 6, "mask": 6, "scribble": 4}
+
+
+def parse(
+    text: str,
+    size: tuple[int, int],
+    *,
+    kind: str | None = None,
+    coords: Coords = "pixels",
+    box_format: BoxFormat = "xyxy",
+) -> Marker:
+    """Read one marker for a picture of `size` (width, height), clipped to it (see `inside`).
+
+    kind: the shape, where a flag has said it already; None: it stands in `text`, ``box`` when left out.
+    Raises `MarkerError` with a sentence that quotes `text` and says what was expected.
+    """
+    given = kind
+    try:
+        if kind is None:
+            kind, text = _split_shape(text)
+        return inside(_parse(text, size, kind, coords, box_format), size)
+    except MarkerError as error:
+        flag = f"--{given}" if given else "marker"
+        shown = quote(text) if given or kind in (None, "box") else f"{kind}:{quote(text)}"
+        raise MarkerError(f"{flag} {shown}: {error}") from None
+
+
+def render(marker: Marker) -> str:
+    """Write `marker` in the grammar, in pixels, so that `parse` reads the same marker again.
+
+    A mask from a bitmap is written as the box around it, since its pixels have no text form.
+    """
+    name = f"{marker.name}=" if marker.name else ""
+    numbers = ",".join(_number(value) for point in marker.points for value in point)
+    style = []
+    if marker.color is not None:
+        style.append(_color(marker.color))
+    if marker.width is not None:
+        style.append(f"width={_number(marker.width)}{'px' if isinstance(marker.width, Pixels) else ''}")
+    if marker.alpha is not None:
+        style.append(f"alpha={_number(marker.alpha)}")
+    return f"{marker.kind}:{name}{numbers}{'@' if style else ''}{','.join(style)}"
+
+
+def named(markers: Sequence[Marker]) -> dict[str, Marker]:
+    """Every marker by what ``@name`` calls it: its name, or its number, from 1, where it has none.
+
+    Raises `MarkerError` where two would answer to one name.
+    """
+    result: dict[str, Marker] = {}
+    for number, marker in enumerate(markers, 1):
+        name = marker.name or str(number)
+        if name in result:
+            raise MarkerError(f"two markers are called {quote(name)!r}: give each a name of its own")
+        result[name] = marker
+    return result
+
+
+def _parse(text: str, size: tuple[int, int], kind: str, coords: Coords, box_format: BoxFormat) -> Marker:
+    name_match = _NAME.match(text)
+    name = name_match[1] if name_match else None
+    body = text[name_match.end() :] if name_match else text
+    body, style = _split_style(body)
+    if kind == "mask" and not _looks_numeric(body):
+        return Mask(bitmap=_bitmap(body, size), name=name, **style)
+    numbers = _numbers(body, size, kind, coords)
+    cls: Any = KINDS[kind]
+    if cls in (Box, Ellipse):
+        return cls(*_corners(numbers, box_format), name=name, **style)
+    if cls in (Arrow, Point, Tag):
+        return cls(*numbers, name=name, **style)
+    points = tuple(zip(numbers[::2], numbers[1::2], strict=True))
+    return cls(corners=points, name=name, **style)
+
+
+def _split_shape(text: str) -> tuple[str, str]:
+    match = _SHAPE.match(text)
+    if not match:
+        return "box", text
+    kind = match[1].lower()
+    if kind not in KINDS:
+        raise MarkerError(f"there is no shape {quote(match[1])!r}; use one of {', '.join(KINDS)}")
+    return kind, text[match.end() :]
+
+
+def _split_style(body: str) -> tuple[str, dict[str, Any]]:
+    """Cut ``@STYLE`` off the end; an ``@`` in a file name stays where what follows it is no style."""
+    starts = list(_STYLE_START.finditer(body)) if len(body) < 100_000 else []
+    if not starts:
+        head, at, tail = body.rpartition("@")
+        if at and _looks_numeric(head):
+            raise MarkerError(f"{quote(tail)!r} is no style: write @COLOUR, @width=4 or @red,width=4,alpha=0.8")
+        return body, {}
+    cut = starts[-1]
+    return body[: cut.start()], _style(body[cut.end() :])
+
+
+def _style(text: str) -> dict[str, Any]:
+    style: dict[str, Any] = {}
+    for part in text.split(","):
+        key, equals, value = part.partition("=")
+        if not equals:
+            key, value = "color", part
+        key = key.strip().lower()
+        if key not in ("color", "width", "alpha"):
+            raise MarkerError(f"there is no style {quote(key)!r}; use a colour, width=N, width=Npx or alpha=N")
+        if key in style:
+            raise MarkerError(f"it has two values for {key}")
+        style[key] = Color.of(value) if key == "color" else _measure(key, value.strip())
+    return style
+
+
+def _measure(key: str, text: str) -> float:
+    pixels = key == "width" and text.endswith("px")
+    digits = text.removesuffix("px") if pixels else text
+    if not _NUMBER.fullmatch(digits):
+        raise MarkerError(f"{key} must be a number, got {quote(text)!r}")
+    return Pixels(digits) if pixels else float(digits)
+
+
+def _looks_numeric(body: str) -> bool:
+    return (
+        bool(body)
+        and re.fullmatch(r"[\d\s,.%+\-eE]*|(?:[+-]?(?:nan|inf(?:inity)?)|[\d,.%+\-eE\s])*", body, re.I) is not None
+    )
+
+
+def _numbers(body: str, size: tuple[int, int], kind: str, coords: Coords) -> list[float]:
+    """The body's numbers in pixels; x and y alternate in every shape."""
+    wanted = f"{_article(kind)} needs {_WANTED[kind]}"
+    parts = body.split(",") if body.strip() else []
+    if len(parts) > 2 * MAX_POINTS:
+        raise MarkerError(f"{wanted}, got {len(parts)}, which is too many")
+    numbers = [_coordinate(part.strip(), size[index % 2], coords, wanted) for index, part in enumerate(parts)]
+    enough = len(parts) == _COUNT[kind] if kind in _COUNT else len(parts) >= _LEAST[kind] and len(parts) % 2 == 0
+    if not enough:
+        odd = " (an odd count)" if len(parts) % 2 and len(parts) > 4 else ""
+        raise MarkerError(f"{wanted}, got {len(parts)}{odd}")
+    return numbers
+
+
+def _coordinate(text: str, extent: int, coords: Coords, wanted: str) -> float:
+    percent = text.endswith("%")
+    digits = text[:-1] if percent else text
+    if not _NUMBER.fullmatch(digits):
+        if digits.lower().lstrip("+-") in ("nan", "inf", "infinity"):
+            raise MarkerError(f"a coordinate must be a finite number, got {quote(text)!r}")
+        raise MarkerError(f"{wanted}, and {quote(text)!r} is not a number")
+    value = float(digits)
+    if percent:
+        return value * extent / 100
+    return value * {"pixels": 1, "relative": extent, "thousandths": extent / 1000}[coords]
+
+
+def _corners(numbers: list[float], box_format: BoxFormat) -> tuple[float, float, float, float]:
+    a, b, c, d = numbers
+    if box_format not in get_args(BoxFormat):
+        raise MarkerError(f"there is no box format {quote(box_format)!r}; use one of {', '.join(get_args(BoxFormat))}")
+    if box_format == "xyxy":
+        return a, b, c, d
+    if c <= 0 or d <= 0:
+        raise MarkerError(f"its width and height must be above 0, got {c:g} and {d:g}")
+    return (a, b, a + c, b + d) if box_format == "xywh" else (a - c / 2, b - d / 2, a + c / 2, b + d / 2)
+
+
+def _bitmap(path: str, size: tuple[int, int]) -> Any:
+    """A mask file as a (height, width) bool array: set where it is brighter than half its brightest pixel."""
+    from vipcli.images import open_picture
+
+    if not path or not Path(path).suffix:
+        raise MarkerError(f"a mask needs {_WANTED['mask']}, got {quote(path)!r}")
+    try:
+        picture = open_picture(path)
+    except PictureError as error:
+        raise MarkerError(f"the mask can't be read: {error}") from None
+    if (picture.shape[1], picture.shape[0]) != size:
+        raise MarkerError(
+            f"the mask is {picture.shape[1]} x {picture.shape[0]} pixels and the picture {size[0]} x {size[1]}; "
+            "they must be the same size"
+        )
+    grey = picture.max(axis=2)
+    return grey > grey.max() // 2
+
+
+def _color(color: Color) -> str:
+    if TRAINED.get(color.name) == color.rgb:
+        return color.name
+    return "#{:02x}{:02x}{:02x}".format(*color.rgb)
+
+
+def _number(value: float) -> str:
+    return f"{float(value):.10g}" if float(f"{float(value):.10g}") == float(value) else repr(float(value))
+
+
+def _article(kind: str) -> str:
+    return f"an {kind}" if kind[0] in "aeiou" else f"a {kind}"

@@ -1,0 +1,62 @@
+"""What the model can't see of a marker once the picture was fitted: each is a `VipWarning`, since the answer would be
+about something that the model never saw."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+
+from vipcli.errors import VipWarning, quote
+from vipcli.images import Fitted
+from vipcli.markers.drawing import coverage
+from vipcli.markers.shapes import Marker, describe
+from vipcli.markers.spec import named
+
+__all__ = ["warn_if_unseen"]
+
+
+def warn_if_unseen(markers: Sequence[Marker], size: tuple[int, int], fitted: Fitted, patch: int) -> None:
+    """Warn of markers, or of what they mark, that the model can't see, and of two that look alike.
+
+    fitted: the picture of `size` (width, height) as the model gets it; patch: side of one of the model's patches, in
+    pixels of the fitted picture.
+    """
+    side = fitted.picture.shape[0]
+    for marker in markers:
+        problem = _problem(marker, size, fitted, side, patch)
+        if problem:
+            warnings.warn(f"{describe(marker)} {problem}", VipWarning, stacklevel=3)
+    seen: dict[tuple, str] = {}
+    for name, marker in named(markers).items():
+        look = (marker.kind, marker.color.name if marker.color else None, name if marker.kind == "tag" else "")
+        if look in seen and marker.color is not None:
+            warnings.warn(
+                f"markers {quote(seen[look])} and {quote(name)} look alike ({marker.color.name} {marker.kind}): "
+                "give one another colour",
+                VipWarning,
+                stacklevel=3,
+            )
+        seen.setdefault(look, name)
+
+
+def _problem(marker: Marker, size: tuple[int, int], fitted: Fitted, side: int, patch: int) -> str | None:
+    scale_x, scale_y = fitted.scale
+    offset_x, offset_y = fitted.offset
+    x1, y1, x2, y2 = marker.bounds
+    left, right = x1 * scale_x + offset_x, x2 * scale_x + offset_x
+    top, bottom = y1 * scale_y + offset_y, y2 * scale_y + offset_y
+    x, y = marker.anchor[0] * scale_x + offset_x, marker.anchor[1] * scale_y + offset_y
+    if right <= 0 or bottom <= 0 or left >= side or top >= side or not (0 <= x <= side and 0 <= y <= side):
+        return "is cut away before the model sees the picture: use --fit pad"
+    line = marker.line_width(size) * min(scale_x, scale_y)
+    if marker.kind not in ("mask", "point", "tag") and line < 0.5:
+        return f"is {line:.2g} pixels thin in what the model sees: give it a greater width"
+    encloses = marker.kind in ("box", "ellipse", "contour", "mask", "triangle")
+    if encloses and (right - left < patch / 2 or bottom - top < patch / 2):
+        return (
+            f"marks {right - left:.0f} x {bottom - top:.0f} pixels of what the model sees, less than half of one of its "
+            f"{patch}-pixel patches: cut the picture out around it first"
+        )
+    if marker.color is not None and coverage(marker, size)[0].size == 0:
+        return "covers nothing of the picture"
+    return None

@@ -1,0 +1,127 @@
+"""Point at things and ask: the straight line as functions. Picture -> markers -> prompt -> engine -> answer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from vipcli.engine import Answer, Engine, Request, open_engine
+from vipcli.images import fit, open_picture, save_picture
+from vipcli.markers import Marker, Pixels, Tag, assign, draw, inside, named, parse, warn_if_unseen
+from vipcli.prompt import Conversation, Turn, expand, neutralise, render, stop_texts
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+__all__ = ["Marked", "ask", "mark", "to_request"]
+
+
+@dataclass(frozen=True, eq=False)
+class Marked:
+    """A picture with markers drawn on it; in a notebook it shows itself.
+
+    picture: (height, width, 3) uint8 RGB. markers: as drawn, each with its colour.
+    """
+
+    picture: np.ndarray
+    markers: tuple[Marker, ...]
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height in pixels."""
+        return self.picture.shape[1], self.picture.shape[0]
+
+    @property
+    def image(self) -> Image.Image:
+        """The picture as a Pillow image."""
+        from PIL import Image
+
+        return Image.fromarray(self.picture)
+
+    def save(self, path: str | Path) -> None:
+        """Write the picture; the suffix says the format. Raises `PictureError` or `UsageError`."""
+        save_picture(self.picture, path)
+
+    def _repr_png_(self) -> bytes:
+        import io
+
+        buffer = io.BytesIO()
+        self.image.save(buffer, "PNG")
+        return buffer.getvalue()
+
+
+def mark(image: Any, markers: Sequence[Marker | str] = (), *, tags: bool = False) -> Marked:
+    """Draw `markers` on `image`.
+
+    image: a path, a URL, ``-`` (standard input), a file object, a Pillow image or an array (height, width, 3).
+    markers: as values or in the grammar (``"dog=40,30,200,180@blue"``). tags: number every marker with a plate.
+
+        >>> mark("street.jpg", [Box(40, 30, 200, 180, name="dog"), "arrow:20,20,120,80"]).save("marked.png")
+
+    Raises `PictureError` for the picture and `MarkerError` for a marker; warns of one that is clipped.
+    """
+    picture = open_picture(image)
+    size = (picture.shape[1], picture.shape[0])
+    placed = [parse(one, size) if isinstance(one, str) else inside(one, size) for one in markers]
+    names = named(placed)
+    colored = assign(picture, placed)
+    plates = [_plate(marker, name, size) for name, marker in zip(names, colored, strict=True)] if tags else []
+    return Marked(draw(picture, [*colored, *plates]), colored)
+
+
+def to_request(
+    marked: Marked,
+    question: str,
+    engine: Engine,
+    *,
+    system: str | None = None,
+    prompt_style: str = "auto",
+    **options: Any,
+) -> Request:
+    """The request that asks `engine` about a marked picture: names expanded, the user's text made harmless, rendered.
+
+    options: of `Request` (``fit``, ``max_new_tokens``, ``temperature``, ``top_p``, ``seed``). Warns of markers that the
+    model can't see. Raises `PromptError`.
+    """
+    markers = named(marked.markers)
+    text = expand(neutralise(question.strip(), engine.special_tokens), markers)
+    if system is not None:
+        system = neutralise(system, engine.special_tokens)
+    prompt = render(Conversation((Turn(text),), system), prompt_style, engine.template)
+    request = Request(marked.picture, prompt, stop=stop_texts(prompt), **options)
+    if engine.side is not None:
+        # The warning needs the geometry alone: fitting an empty picture of the same shape costs nothing.
+        fitted = fit(marked.picture, engine.side, request.fit)
+        warn_if_unseen(marked.markers, marked.size, fitted, engine.patch)
+    return request
+
+
+def ask(
+    image: Any,
+    question: str,
+    markers: Sequence[Marker | str] = (),
+    *,
+    model: str | Engine = "auto",
+    **options: Any,
+) -> Answer:
+    """Mark `image`, ask `question` about it, and return the whole answer.
+
+        >>> ask("street.jpg", "What is @1?", [Box(40, 30, 200, 180)], model="tiny").text
+
+    model: a name (see `open_engine`) or an engine that is open already. options: of `to_request`.
+    """
+    marked = mark(image, markers)
+    engine = open_engine(model) if isinstance(model, str) else model
+    return engine.stream(to_request(marked, question, engine, **options)).finished()
+
+
+def _plate(marker: Marker, name: str, size: tuple[int, int]) -> Tag:
+    """A tag at the marker's top left corner, half outside it, so that it hides little of what is marked."""
+    x, y, _, _ = marker.bounds
+    width = Pixels(max(9.0, max(size) / 28))
+    tag = Tag(min(max(x, 0.0), size[0]), min(max(y, 0.0), size[1]), name=name, color=marker.color)
+    return replace(tag, width=width)

@@ -1,0 +1,188 @@
+"""Question and markers to the text that the model gets.
+
+``expand`` turns ``@name`` into the phrase that the model was trained on; ``render`` puts a conversation into a prompt
+style; ``neutralise`` keeps a user's text from becoming a separator or a special token.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from vipcli.errors import PromptError, quote
+from vipcli.markers import Marker
+
+__all__ = [
+    "IMAGE",
+    "PRESETS",
+    "SEPARATOR",
+    "Conversation",
+    "Preset",
+    "Turn",
+    "expand",
+    "neutralise",
+    "render",
+    "stop_texts",
+]
+
+IMAGE = "<image>"
+"""The placeholder that the processor replaces by as many image tokens as the picture takes."""
+
+SEPARATOR = "###"
+"""What stands between the turns of ViP-LLaVA's prompts, and what an answer must not run into."""
+
+SYSTEM = (
+    "A chat between a curious human and an artificial intelligence assistant. "
+    "The assistant gives helpful, detailed, and polite answers to the human's questions."
+)
+"""The system line that the checkpoints accept (model page of VipLlava in the transformers documentation)."""
+
+Template = Callable[[list[dict[str, Any]]], str]
+"""A checkpoint's own chat template: messages as for ``apply_chat_template``, to text ending in a generation prompt."""
+
+
+@dataclass(frozen=True)
+class Turn:
+    """A question and, once it is there, its answer; both plain text, without separators."""
+
+    question: str
+    answer: str | None = None
+
+
+@dataclass(frozen=True)
+class Conversation:
+    """Turns about one picture; the first question carries it.
+
+    system: what to put in place of the preset's own system line; None keeps that; "" leaves it out.
+    """
+
+    turns: tuple[Turn, ...]
+    system: str | None = None
+    picture: bool = True
+
+    def asked(self, question: str) -> Conversation:
+        """This conversation with one more question."""
+        return replace(self, turns=(*self.turns, Turn(question)))
+
+    def answered(self, answer: str) -> Conversation:
+        """This conversation with the last question answered."""
+        *before, last = self.turns
+        return replace(self, turns=(*before, replace(last, answer=answer)))
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A prompt style: ``{system}`` then, for each turn, ``human + question + assistant`` and ``answer_lead + answer + end``."""
+
+    system: str
+    human: str
+    assistant: str
+    end: str = ""
+
+    def render(self, conversation: Conversation) -> str:
+        """The whole prompt; the last turn, if unanswered, ends where the model goes on."""
+        text = self.system if conversation.system is None else conversation.system
+        for number, turn in enumerate(conversation.turns):
+            picture = f"{IMAGE}\n" if conversation.picture and number == 0 else ""
+            text += f"{self.human if text or self.human[0] != ' ' else self.human[1:]}{picture}{turn.question}"
+            text += self.assistant
+            if turn.answer is not None:
+                text += f" {turn.answer}{self.end}"
+        return text
+
+
+PRESETS: dict[str, Preset] = {
+    # The prompt of VipLlava's page in the transformers documentation.
+    "vip": Preset(SYSTEM, "###Human: ", "###Assistant:"),
+    # llava/conversation.py in mu-cai/ViP-LLaVA, `conv_llava_v1`: what the authors' command line uses.
+    "llava-v1": Preset(SYSTEM, " USER: ", " ASSISTANT:", end="</s>"),
+    # The published chat template, for checkpoints that lack one; theirs comes first.
+    "chat-template": Preset("", "###Human: ", "###Assistant:"),
+}
+"""Prompt styles by name. To add one, add a row."""
+
+
+def render(conversation: Conversation, preset: str = "auto", template: Template | None = None) -> str:
+    """Render `conversation` in the style `preset`.
+
+    template: the checkpoint's own chat template, used by ``chat-template`` and, where there is one, by ``auto``; without
+    one ``auto`` is ``vip``. Raises `PromptError` for an unknown preset or a template that fails.
+    """
+    if preset not in ("auto", *PRESETS):
+        raise PromptError(f"there is no prompt style {quote(preset)!r}; use auto, {', '.join(PRESETS)}")
+    if template is not None and preset in ("auto", "chat-template"):
+        try:
+            return template(_messages(conversation))
+        except Exception as error:  # a template is the checkpoint's program: anything may come out of it
+            raise PromptError(
+                f"the checkpoint's chat template fails ({quote(str(error))}); try --prompt-style vip"
+            ) from error
+    return PRESETS["vip" if preset == "auto" else preset].render(conversation)
+
+
+def stop_texts(prompt: str) -> tuple[str, ...]:
+    """What must end an answer to `prompt`: the separator of its style, since some checkpoints run on into the next turn."""
+    if prompt.endswith("###Assistant:"):
+        return (SEPARATOR,)
+    return ("USER:",) if prompt.endswith("ASSISTANT:") else ()
+
+
+def expand(question: str, markers: Mapping[str, Marker]) -> str:
+    """Turn every ``@name`` of `question` into its trained phrase, and ``@@`` into ``@``.
+
+    markers: by name, coloured (see `markers.named`). An ``@`` inside a word (an e-mail address) stays.
+    Raises `PromptError` for a name that no marker has.
+    """
+
+    def phrase(match: re.Match[str]) -> str:
+        if match[0] == "@@":
+            return "@"
+        name = match[1]
+        while name not in markers and name.endswith("-"):  # a dash after a name is punctuation
+            name = name[:-1]
+        if name not in markers:
+            known = ", ".join(f"@{quote(other)}" for other in markers) or "none: there are no markers"
+            raise PromptError(f"the question names @{quote(match[1])}, which no marker is called; there is {known}")
+        return referred(name, markers[name]) + match[1][len(name) :]
+
+    return re.sub(r"@@|(?<!\w)@(\w[\w-]*)", phrase, question)
+
+
+def referred(name: str, marker: Marker) -> str:
+    """How the prompt calls a marked thing: ``the dog within the blue rectangle``; unnamed it is ``the object ...``."""
+    noun = "object" if name.isdigit() else name.replace("_", " ")
+    color = marker.color.name if marker.color else ""
+    where = marker.phrase.format(color=color, name=name)
+    return f"the {noun} {' '.join(where.split())}"
+
+
+def neutralise(text: str, special_tokens: Collection[str] = ()) -> str:
+    """Return `text` so that no part of it acts as the separator, the image placeholder or another special token.
+
+    A blank is put behind the first character of each (``###`` becomes ``# ##``, ``<image>`` becomes ``< image>``): the
+    model still reads it, the tokenizer no longer takes it for its own. Control characters other than newline and tab
+    go, since no checkpoint has a use for them.
+    """
+    text = "".join(c for c in text.replace("\r\n", "\n") if c in "\n\t" or (c.isprintable() or ord(c) > 0x9F))
+    text = text.encode("utf-8", "replace").decode()
+    words = sorted({SEPARATOR, IMAGE, *(token for token in special_tokens if len(token) > 1)}, key=len, reverse=True)
+    pattern = re.compile("|".join(map(re.escape, words)))
+    while pattern.search(text):
+        text = pattern.sub(lambda match: f"{match[0][0]} {match[0][1:]}", text)
+    return f"{text} " if text.endswith("#") else text  # or it would join the separator that follows
+
+
+def _messages(conversation: Conversation) -> list[dict[str, Any]]:
+    messages: list[dict[str, Any]] = []
+    if conversation.system:
+        messages.append({"role": "system", "content": [{"type": "text", "text": conversation.system}]})
+    for number, turn in enumerate(conversation.turns):
+        content: list[dict[str, Any]] = [{"type": "text", "text": turn.question}]
+        if conversation.picture and number == 0:
+            content.insert(0, {"type": "image"})
+        messages.append({"role": "user", "content": content})
+        if turn.answer is not None:
+            messages.append({"role": "assistant", "content": [{"type": "text", "text": turn.answer}]})
+    return messages

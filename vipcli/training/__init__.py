@@ -1,0 +1,1 @@
+"""Training. `tiny` makes the embedded model; ``python -m vipcli.training.tiny --help``."""
