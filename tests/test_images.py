@@ -302,7 +302,6 @@ def test_of_an_animation_the_first_frame_is_taken():
         "GIF",
         "ICNS",
         "ICO",
-        "IM",
         "JPEG",
         "JPEG2000",
         "PCX",
@@ -363,7 +362,7 @@ def test_pillows_own_limits_are_put_back_and_its_warnings_never_seen(tmp_path):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert "cut off" in why_of(path, png_header(12_000, 12_000))  # large, but allowed: fails at its data
-    assert Image.MAX_IMAGE_PIXELS == before
+    assert before == Image.MAX_IMAGE_PIXELS
     assert warnings.filters == filters
 
 
@@ -372,7 +371,7 @@ def test_many_threads_open_at_once_and_leave_no_trace(png, photo):
     with ThreadPoolExecutor(8) as pool:
         for picture in pool.map(open_picture, [png] * 200):
             np.testing.assert_array_equal(picture, photo)
-    assert Image.MAX_IMAGE_PIXELS == before
+    assert before == Image.MAX_IMAGE_PIXELS
     assert warnings.filters == filters
 
 
@@ -488,6 +487,21 @@ def test_a_file_beyond_the_limit_isnt_read(tmp_path):
     with path.open("wb") as file:
         file.truncate(600 * 2**20)
     assert why(path).endswith("is larger than the limit of 512 MB")
+
+
+def test_a_tiff_whose_strips_dont_make_up_its_size_isnt_filled_with_black():
+    data = bytearray(saved(Image.new("RGB", (24, 20), "red"), "TIFF").getvalue())
+    height = data.index(struct.pack("<HHII", 257, 4, 1, 20))  # the tag ImageLength
+    data[height : height + 12] = struct.pack("<HHII", 257, 4, 1, 5_000_000)
+    assert "its parts don't make up 24 x 5000000 pixels" in why(io.BytesIO(data))
+
+
+def test_nothing_is_printed_while_opening_a_damaged_file(capfd):
+    data = bytearray(saved(Image.new("RGB", (24, 20), "red"), "TIFF", compression="tiff_deflate").getvalue())
+    offset = data.index(b"\x78", 8)  # the compressed strip, which libtiff complains of
+    data[offset + 4 : offset + 12] = b"\xff" * 8
+    assert why(io.BytesIO(data))
+    assert capfd.readouterr() == ("", "")
 
 
 def test_a_damaged_file_says_so_in_one_line_whatever_pillow_throws(png, monkeypatch):

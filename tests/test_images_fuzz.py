@@ -120,11 +120,14 @@ def main(count: int, seed: int) -> dict[str, object]:
         began = time.perf_counter()
         try:
             picture = open_picture(io.BytesIO(data))
-            assert picture.ndim == 3 and picture.shape[2] == 3 and picture.dtype == "uint8" and picture.size
+            assert (picture.ndim, picture.shape[2], picture.dtype) == (3, 3, "uint8")
+            assert picture.size
             assert picture.flags.c_contiguous
         except PictureError as error:
             sentence = str(error)
-            assert sentence.startswith("the stream: ") and sentence.isprintable() and len(sentence) < 250, sentence
+            assert sentence.startswith("the stream: "), sentence
+            assert sentence.isprintable(), sentence
+            assert len(sentence) < 250, sentence
             causes[type(error.__cause__).__name__] += 1
             refused += 1
         slowest = max(slowest, time.perf_counter() - began)

@@ -53,6 +53,7 @@ _LONGEST = 12_288  # a longer side is thinned to this before it is resized
 # EPS, say), MPEG is never decoded.
 _REFUSED = frozenset({"BUFR", "EPS", "GRIB", "HDF5", "IPTC", "MPEG", "WMF"})
 
+_TOO_MANY = "pixels are more than the limit of {:,}; make it smaller first"
 _CONVERT = "convert it to PNG or JPEG first"
 _KNOWN_BYTES = (  # what a file is that Pillow won't open: the first of these that its first bytes match
     (rb"\x89PNG|\xff\xd8\xff|GIF8|BM.{12}|RIFF.{4}WEBP|II\*\0|MM\0\*|8BPS", "the file is damaged or cut off"),
@@ -116,8 +117,9 @@ def open_picture(source: Source) -> np.ndarray:
     """
     name = name_of(source)
     try:
+        data = b"" if isinstance(source, np.ndarray | Image.Image) else _bytes(source, name)
         with _strict_pillow():
-            image = _image(source, name)
+            image = _identified(data, name) if data else _in_memory(source, name)
             picture = _decode(image, name)
             turn = _TURNS.get(_orientation(image))
             del image  # turning needs room for a second array, so make some
@@ -171,7 +173,7 @@ def fit(picture: np.ndarray, side: int, mode: Fit = "pad") -> Fitted:
     """Fit `picture` ((height, width, 3) uint8) into a square of `side` pixels, bicubic and antialiased.
 
     pad: all of it in the middle, bars in `CLIP_MEAN` beside it; crop: the middle square; stretch: all of it, its shape
-    given up. The padded square never exists, so a picture of 12,000 pixels a side needs 50 MB beside its own.
+    given up. The padded square never exists, so a picture of 12,000 pixels a side needs 30 MB beside its own.
     """
     height, width = picture.shape[:2]
     left = top = 0
@@ -218,22 +220,36 @@ def _resized(picture: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 # --- Sources
 
 
-def _image(source: object, name: str) -> Image.Image:
-    """The source as a Pillow image: if it is a file, not decoded yet."""
+def _in_memory(source: object, name: str) -> Image.Image:
+    """An array or a Pillow image as a Pillow image."""
     if isinstance(source, Image.Image):
         if source.format in _REFUSED and getattr(source, "tile", None):
             raise PictureError(f"{name}: {source.format} isn't decoded here; {_CONVERT}")
         return source
-    if isinstance(source, np.ndarray):
-        array = source[:, :, 0] if source.ndim == 3 and source.shape[2] == 1 else source
-        array = array.astype(np.float32) if array.ndim == 2 and array.dtype.kind == "f" else array
-        try:
-            if array.ndim not in (2, 3):
-                raise ValueError
-            return Image.fromarray(np.ascontiguousarray(array))
-        except (TypeError, ValueError) as error:
-            what = f"not {source.shape} {source.dtype}"
-            raise PictureError(f"{name}: a picture is (height, width, 3) uint8, {what}") from error
+    source = np.asarray(source)
+    array = source[:, :, 0] if source.ndim == 3 and source.shape[2] == 1 else source
+    array = array.astype(np.float32) if array.ndim == 2 and array.dtype.kind == "f" else array
+    try:
+        if array.ndim not in (2, 3):
+            raise ValueError
+        return Image.fromarray(np.ascontiguousarray(array))
+    except (TypeError, ValueError) as error:
+        what = f"not {source.shape} {source.dtype}"
+        raise PictureError(f"{name}: a picture is (height, width, 3) uint8, {what}") from error
+
+
+def _identified(data: bytes, name: str) -> Image.Image:
+    """The picture in `data`, its header read and nothing decoded."""
+    for load_plugins in (Image.preinit, Image.init):  # the five common formats, then all: 30 ms to import
+        load_plugins()
+        with contextlib.suppress(UnidentifiedImageError):
+            return Image.open(io.BytesIO(data), formats=[form for form in Image.ID if form not in _REFUSED])
+    what = next(what for start, what in _KNOWN_BYTES if re.match(start, data[:512], re.DOTALL | re.IGNORECASE))
+    raise PictureError(f"{name}: {what}")
+
+
+def _bytes(source: object, name: str) -> bytes:
+    """All that a path, URL or stream holds; never nothing."""
     if isinstance(source, str | os.PathLike):
         data = _read_named(os.fsdecode(source), name)
     elif hasattr(source, "read"):
@@ -242,12 +258,7 @@ def _image(source: object, name: str) -> Image.Image:
         raise UsageError(f"a picture is a path, URL, stream, array or Pillow image, not {type(source).__name__}")
     if not data:
         raise PictureError(f"{name}: is empty (0 bytes)")
-    for load_plugins in (Image.preinit, Image.init):  # the five common formats, then all: 30 ms to import
-        load_plugins()
-        with contextlib.suppress(UnidentifiedImageError):
-            return Image.open(io.BytesIO(data), formats=[form for form in Image.ID if form not in _REFUSED])
-    what = next(what for start, what in _KNOWN_BYTES if re.match(start, data[:512], re.DOTALL | re.IGNORECASE))
-    raise PictureError(f"{name}: {what}")
+    return data
 
 
 def _read_named(path: str, name: str) -> bytes:
@@ -307,7 +318,7 @@ def _download(url: str, name: str) -> bytes:
     def work() -> None:
         try:
             outcome.put(_get(client, url, name))
-        except Exception as error:  # noqa: BLE001  # raised below, in the caller's thread
+        except Exception as error:  # raised below, in the caller's thread
             outcome.put(error)
 
     threading.Thread(target=work, daemon=True).start()
@@ -410,21 +421,18 @@ def _check_size(image: Image.Image, name: str) -> None:
     if width < 1 or height < 1:
         raise PictureError(f"{name}: has no pixels ({width} x {height})")
     if width * height > limit:
-        raise PictureError(f"{name}: {width} x {height} {_too_many(limit)}")
-    if image.format == "TIFF" and tiles and sum(_area(tile[1]) for tile in tiles) < width * height:
+        raise PictureError(f"{name}: {width} x {height} {_TOO_MANY.format(limit)}")
+    covered = sum((right - left) * (bottom - top) for _, (left, top, right, bottom), *_ in tiles)
+    if image.format == "TIFF" and tiles and covered < width * height:  # Pillow would leave the rest black
         raise PictureError(f"{name}: the file is damaged: its parts don't make up {width} x {height} pixels")
     if "fits_gzip" in codecs:  # Pillow unpacks it whole, whatever its header says
         raise PictureError(f"{name}: is compressed FITS, which can't be opened safely; {_CONVERT}")
 
 
-def _area(box: tuple[int, int, int, int]) -> int:
-    return (box[2] - box[0]) * (box[3] - box[1])
-
-
 def _orientation(image: Image.Image) -> int:
     try:
         return int(image.getexif().get(0x0112, 1))
-    except Exception:  # noqa: BLE001  # garbage in the EXIF block is no reason to refuse the picture
+    except Exception:  # garbage in the EXIF block is no reason to refuse the picture
         return 1
 
 
@@ -500,16 +508,12 @@ def _too_large(name: str, limit: int) -> PictureError:
     return PictureError(f"{name}: is larger than the limit of {limit // 2**20} MB")
 
 
-def _too_many(limit: int) -> str:
-    return f"pixels are more than the limit of {limit:,}; make it smaller first"
-
-
 def _reason(error: Exception, done: str = "decoded") -> str:
     """What `error` means for whoever gave the picture."""
     text = quote(" ".join(str(error).split())) or type(error).__name__
     system = isinstance(error, OSError) and error.strerror
     if isinstance(error, Image.DecompressionBombError):
-        return re.sub(r"\D*(\d+).*", lambda count: f"{int(count[1]):,} {_too_many(MAX_PIXELS)}", text)
+        return re.sub(r"\D*(\d+).*", lambda count: f"{int(count[1]):,} {_TOO_MANY.format(MAX_PIXELS)}", text)
     if isinstance(error, MemoryError):
         return "there isn't enough memory for it; make it smaller first"
     if isinstance(error, FileNotFoundError):

@@ -20,7 +20,7 @@ from PIL import Image
 
 from vipcli.markers import Arrow, Box, Color, Contour, Ellipse, Marker, Mask, Point, Scribble, Triangle
 
-__all__ = ["SHAPES", "THINGS", "Scene", "Thing", "compose", "mark_thing"]
+__all__ = ["SHAPES", "THINGS", "Scene", "Thing", "compose", "mark_thing", "with_article"]
 
 SHAPES: tuple[type[Marker], ...] = (Box, Ellipse, Point, Arrow, Triangle, Contour, Mask, Scribble)
 """The eight kinds that ViP-LLaVA was trained on."""
@@ -139,6 +139,13 @@ def mark_thing(
         return Scribble(tuple((float(x), float(y)) for x, y in curve), **style)
     contour = _contour(thing)
     return Contour(contour, **style) if kind is Contour else Mask(corners=contour, **style)
+
+
+def with_article(name: str) -> str:
+    """``a cat``, ``an owl``; words that are already many stay bare (``grapes``)."""
+    if name in ("grapes", "cherries", "scissors", "bread", "cheese", "broccoli"):
+        return name
+    return f"an {name}" if name[0] in "aeiou" else f"a {name}"
 
 
 # Line widths in 336ths, from the table of `visual_prompt_generator.py`.

@@ -20,11 +20,11 @@ COLUMNS = 8
 
 # The word that the model answers with -> the icon. Chosen to look unlike each other at 20 pixels.
 THINGS = {
-    **{name: name for name in "banana grapes strawberry cherries watermelon pineapple pear carrot broccoli".split()},
-    **{name: name for name in "mushroom eggplant pizza hamburger frog panda elephant penguin owl duck turtle".split()},
-    **{name: name for name in "snail butterfly spider octopus bicycle airplane rocket sailboat tractor".split()},
-    **{name: name for name in "house cactus rose sunflower umbrella key scissors guitar drum camera chair".split()},
-    **{name: name for name in "balloon crown".split()},
+    **{name: name for name in ["banana", "grapes", "strawberry", "cherries", "watermelon", "pineapple", "pear", "carrot", "broccoli"]},
+    **{name: name for name in ["mushroom", "eggplant", "pizza", "hamburger", "frog", "panda", "elephant", "penguin", "owl", "duck", "turtle"]},
+    **{name: name for name in ["snail", "butterfly", "spider", "octopus", "bicycle", "airplane", "rocket", "sailboat", "tractor"]},
+    **{name: name for name in ["house", "cactus", "rose", "sunflower", "umbrella", "key", "scissors", "guitar", "drum", "camera", "chair"]},
+    **{name: name for name in ["balloon", "crown"]},
     "donut": "doughnut",
     "cake": "birthday-cake",
     "bread": "bread",

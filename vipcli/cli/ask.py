@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ask", "mark_one", "one_of"]
 
-_SUFFIXES = frozenset(".avif .bmp .gif .heic .jpeg .jpg .png .ppm .tif .tiff .webp".split())
+_SUFFIXES = frozenset([".avif", ".bmp", ".gif", ".heic", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"])
 _ANSWER, _MODEL, _OUTPUT = "Answer", "Model", "Output"
 
 
@@ -222,7 +222,7 @@ def _readable(pictures: list[str]) -> list[str]:
 
 
 def _is_picture(text: str) -> bool:
-    if text == "-" or text.lower().startswith(("http://", "https://", "file://", "ftp://")) and " " not in text:
+    if text == "-" or (text.lower().startswith(("http://", "https://", "file://", "ftp://")) and " " not in text):
         return True
     try:
         return Path(text).exists()

@@ -65,7 +65,7 @@ def resolve(ref: str) -> Model:
     if folder.is_dir():
         return Model(ref, folder=folder)
     repo, _, revision = ref.partition("@")
-    looks_like_path = ref.startswith((".", "/", "~")) or ref.count("/") > 1 or os.sep != "/" and os.sep in ref
+    looks_like_path = ref.startswith((".", "/", "~")) or ref.count("/") > 1 or (os.sep != "/" and os.sep in ref)
     if looks_like_path or not _REPO.fullmatch(repo):
         names = ", ".join(MODELS)
         raise ModelError(

@@ -6,16 +6,15 @@ Weights are safetensors only; code that comes with a checkpoint is never run.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Collection, Iterator
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import torch
 import transformers
 from PIL import Image
 
-from vipcli.engine.catalog import Model, located, size_on_disk
+from vipcli.engine.catalog import Model, located
 from vipcli.engine.decode import decode, sampler
 from vipcli.engine.protocol import Generation, Request, Token
 from vipcli.errors import MissingExtra, ModelError, PromptError, UsageError, quote

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "KINDS",
+    "XY",
     "Arrow",
     "Box",
     "Contour",
@@ -31,7 +32,6 @@ __all__ = [
     "Scribble",
     "Tag",
     "Triangle",
-    "XY",
     "describe",
 ]
 

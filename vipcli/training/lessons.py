@@ -9,9 +9,9 @@ import numpy as np
 
 from vipcli.images import fit
 from vipcli.markers import TRAINED, Color, Marker, assign, coverage, draw
-from vipcli.scenes import SHAPES, THINGS, Scene, compose, mark_thing
+from vipcli.scenes import SHAPES, THINGS, Scene, compose, mark_thing, with_article
 
-__all__ = ["COLORS", "PATCH_LABELS", "Lesson", "all_texts", "lesson", "mark_some", "with_article"]
+__all__ = ["COLORS", "PATCH_LABELS", "Lesson", "all_texts", "lesson", "mark_some"]
 
 COLORS = tuple(TRAINED)
 UNMARKED = -1
@@ -167,13 +167,6 @@ def _marked_by(rng: np.random.Generator, scene: Scene, markers: dict[int, Marker
 def _where(marker: Marker) -> tuple[str, str]:
     assert marker.color is not None
     return marker.color.name, marker.phrase.format(color=marker.color.name)
-
-
-def with_article(name: str) -> str:
-    """``a cat``, ``an owl``; words that are already many stay bare (``grapes``)."""
-    if name in ("grapes", "cherries", "scissors", "bread", "cheese", "broccoli"):
-        return name
-    return f"an {name}" if name[0] in "aeiou" else f"a {name}"
 
 
 def all_texts() -> list[str]:

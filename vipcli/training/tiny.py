@@ -296,19 +296,19 @@ class Learner(nn.Module):
         return self.model.model.language_model(inputs_embeds=embedded, use_cache=False).last_hidden_state
 
     def forward(self, batch: Batch) -> tuple[torch.Tensor, dict[str, float]]:
-        layers = self.see(batch.pixels)
-        dense, right = self.heads(layers[0], batch)
+        layers = self.see(batch.pixels.to(self.model.dtype))
+        dense, right = self.heads(layers[0].float(), batch)
         if self.stage == "tower":
             return dense, right
         known = batch.labels != -100
-        logits = self.model.lm_head(self.answer(layers, batch.ids)[known])
+        logits = self.model.lm_head(self.answer(layers, batch.ids)[known]).float()
         loss = functional.cross_entropy(logits, batch.labels[known])
         right["token"] = float((logits.argmax(-1) == batch.labels[known]).float().mean())
         right["answer"] = loss.item()
         return loss + 0.15 * dense, right
 
 
-def train(stage: str, run: Path, steps: int, batch: int, seed: int) -> None:
+def train(stage: str, run: Path, steps: int, batch: int, seed: int, dtype: torch.dtype) -> None:
     torch.manual_seed(seed)
     run.mkdir(parents=True, exist_ok=True)
     pieces = tokenizer()
@@ -333,7 +333,9 @@ def train(stage: str, run: Path, steps: int, batch: int, seed: int) -> None:
         model.load_state_dict(saved["model"])
         heads.load_state_dict(saved["heads"])
         average = saved["model"]
-    learner = Learner(model, heads, stage)
+    # The pass runs in `dtype` on a copy of the weights; what learns is kept in fp32.
+    working = model if dtype == torch.float32 else fresh_model(len(pieces)).to(dtype)
+    learner = Learner(working, heads, stage)
     # Lessons of the two stages don't overlap: the second counts from a billion.
     first = (10**9 if stage == "joint" else 0) + start * batch
     sampler: Iterator[int] = iter(range(first, first + (steps - start) * batch))
@@ -346,8 +348,12 @@ def train(stage: str, run: Path, steps: int, batch: int, seed: int) -> None:
         for tool in tools:
             for group in tool.param_groups:
                 group["lr"] = group["base"] * rate_at(stage, step, steps)
+        if working is not model:
+            _copy_weights(model, working)
         loss, right = learner(lessons)
         loss.backward()
+        if working is not model:
+            _move_gradients(working, model)
         nn.utils.clip_grad_norm_([p for p in (*model.parameters(), *heads.parameters()) if p.grad is not None], 1.0)
         for tool in tools:
             tool.step()
@@ -378,6 +384,18 @@ def train(stage: str, run: Path, steps: int, batch: int, seed: int) -> None:
             os.replace(checkpoint.with_suffix(".part"), checkpoint)
 
 
+@torch.no_grad()
+def _copy_weights(source: nn.Module, target: nn.Module) -> None:
+    for one, other in zip(source.parameters(), target.parameters(), strict=True):
+        other.copy_(one)
+
+
+def _move_gradients(source: nn.Module, target: nn.Module) -> None:
+    for one, other in zip(source.parameters(), target.parameters(), strict=True):
+        other.grad = None if one.grad is None else one.grad.to(other.dtype)
+        one.grad = None
+
+
 def export(run: Path, to: Path) -> None:
     """Write the averaged weights as a plain checkpoint folder, fp16, that transformers loads by itself."""
     saved = torch.load(run / "joint.pt", weights_only=True)
@@ -398,13 +416,14 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=10_000)
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--dtype", choices=("float32", "bfloat16"), default="float32", help="of the pass, not of what learns")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     if options.stage == "export":
         export(options.run, options.to)
     else:
-        train(options.stage, options.run, options.steps, options.batch, options.seed)
+        train(options.stage, options.run, options.steps, options.batch, options.seed, getattr(torch, options.dtype))
 
 
 if __name__ == "__main__":
