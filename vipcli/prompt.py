@@ -9,10 +9,12 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from vipcli.errors import PromptError, quote
-from vipcli.markers import Marker
+
+if TYPE_CHECKING:
+    from vipcli.markers import Marker
 
 __all__ = [
     "IMAGE",

@@ -7,14 +7,17 @@ it becomes certain and stopping costs nothing.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Generator, Iterator
 from typing import Any
 
 import torch
 
 from vipcli.engine.protocol import Finish, Token
+from vipcli.errors import ModelError
 
 __all__ = ["StopFilter", "TextStream", "decode", "sampler"]
+
+_COLDEST = 1e-5  # below this temperature, dividing by it overflows and sampling is greedy anyway
 
 
 def decode(
@@ -25,11 +28,11 @@ def decode(
     eos: Collection[int],
     stop: tuple[str, ...],
     max_new_tokens: int,
-) -> Iterator[Token]:
+) -> Generator[Token, None, Finish]:
     """Yield tokens until the model or a stop text ends the answer; returns why (`Finish`).
 
     inputs: as the processor makes them; ``input_ids`` (1, tokens). pick: (ids so far, logits (1, vocabulary)) -> next
-    id (1,). eos: ids that end the answer.
+    id (1,). eos: ids that end the answer. Raises `ModelError` where the numbers overflow.
     """
     stream = TextStream(to_text)
     held = StopFilter(stop)
@@ -40,8 +43,11 @@ def decode(
     for count in range(1, max_new_tokens + 1):
         with torch.inference_mode():
             output = model(**step)
-            next_id = pick(ids, output.logits[:, -1].float())  # (1,)
+            logits = output.logits[:, -1].float()  # (1, vocabulary)
+            next_id = pick(ids, logits)  # (1,)
         number = int(next_id)
+        if logits[0, number].isnan():  # the largest, where there is one
+            raise ModelError(f"the model's numbers overflow ({model.dtype}); try --dtype float32 or bfloat16")
         if number in eos:
             yield from _flush(held.finish(stream.finish()))
             return "stop"
@@ -60,8 +66,7 @@ def decode(
                 "logits_to_keep": 1,
             }
     yield from _flush(held.finish(stream.finish()))
-    finish: Finish = "length"
-    return finish
+    return "length"
 
 
 def _flush(text: str) -> Iterator[Token]:
@@ -75,11 +80,11 @@ def sampler(temperature: float, top_p: float, seed: int | None, device: Any) -> 
 
     The warping is transformers' own (`TemperatureLogitsWarper`, `TopPLogitsWarper`), in the order of ``generate``.
     """
-    if temperature == 0:
-        return lambda ids, logits: logits.argmax(dim=-1)
+    if temperature < _COLDEST:
+        return lambda _, logits: logits.argmax(dim=-1)
     from transformers.generation.logits_process import TemperatureLogitsWarper, TopPLogitsWarper
 
-    warpers: list[Any] = [TemperatureLogitsWarper(temperature)]
+    warpers: list[Any] = [TemperatureLogitsWarper(float(temperature))]  # it refuses integers
     if top_p < 1:
         warpers.append(TopPLogitsWarper(top_p))
     generator = torch.Generator(device)
@@ -138,10 +143,11 @@ class StopFilter:
     def feed(self, text: str) -> str:
         """Return what of `text`, and of what was held, is certain to belong to the answer."""
         self._held += text
-        found = [at for at in (self._held.find(stop) for stop in self._stop) if at >= 0]
+        found = [(at + len(stop), at) for stop in self._stop if (at := self._held.find(stop)) >= 0]
         if found:
             self.stopped = True
-            result, self._held = self._held[: min(found)], ""
+            _, at = min(found)  # whose end comes first, so that it doesn't matter in what pieces the text comes
+            result, self._held = self._held[:at], ""
             return result
         keep = max((self._overlap(stop) for stop in self._stop), default=0)
         cut = len(self._held) - keep

@@ -6,7 +6,8 @@ Weights are safetensors only; code that comes with a checkpoint is never run.
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator
+from collections import Counter
+from collections.abc import Collection, Generator
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from PIL import Image
 
 from vipcli.engine.catalog import Model, located
 from vipcli.engine.decode import decode, sampler
-from vipcli.engine.protocol import Generation, Request, Token
+from vipcli.engine.protocol import Finish, Generation, Request, Token
 from vipcli.errors import MissingExtra, ModelError, PromptError, UsageError, quote
 from vipcli.images import Fit, fit
 from vipcli.prompt import IMAGE, Template
@@ -27,6 +28,9 @@ transformers.utils.logging.set_verbosity_error()
 transformers.utils.logging.disable_progress_bar()
 
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+_FLOATS = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2}  # what loading converts, in safetensors' names: bytes of a number
+_MAX_HEADER = 100_000_000  # bytes; safetensors' own limit
+_BROKEN_JSON = (ValueError, LookupError, AttributeError, TypeError, RecursionError)  # what reading foreign JSON raises
 _MEASURE_FROM = 1_000_000_000  # bytes of weights from which it pays to ask a CPU how fast it is in bf16
 
 
@@ -41,7 +45,7 @@ class LocalEngine:
         self.model = model
         self.processor = processor
         self.side = _side(processor)
-        self.patch = int(getattr(model.config.vision_config, "patch_size", None) or 14)
+        self.patch = int(getattr(getattr(model.config, "vision_config", None), "patch_size", None) or 14)
         self.template = _template(processor)
         self.special_tokens: Collection[str] = _special_tokens(processor.tokenizer)
         self._eos = _eos(model)
@@ -55,7 +59,7 @@ class LocalEngine:
     def prepare(self, request: Request) -> dict[str, torch.Tensor]:
         """The tensors of a request: ``input_ids`` (1, tokens), ``attention_mask``, ``pixel_values`` (1, 3, side, side).
 
-        Raises `PromptError` where prompt and answer don't fit the context.
+        Raises `PromptError` where prompt and answer don't fit the context, or the prompt's placeholders the picture.
         """
         images = None
         if request.picture is not None:
@@ -63,13 +67,16 @@ class LocalEngine:
         # Some tokenizers add a beginning token; a chat template may have written it already.
         bos = self.processor.tokenizer.bos_token
         doubled = bool(bos) and request.prompt.startswith(bos)
-        batch = self.processor(
-            text=request.prompt,
-            images=images,
-            return_tensors="pt",
-            truncation=False,
-            add_special_tokens=not doubled,
-        )
+        try:
+            batch = self.processor(
+                text=request.prompt,
+                images=images,
+                return_tensors="pt",
+                truncation=False,
+                add_special_tokens=not doubled,
+            )
+        except ValueError as error:
+            raise PromptError(f"the prompt doesn't go with the picture: {_first_line(error)}") from error
         inputs: dict[str, torch.Tensor] = {
             name: value.to(self.model.device, self.model.dtype if value.is_floating_point() else None)
             for name, value in batch.items()
@@ -92,7 +99,7 @@ class LocalEngine:
                 f"context of {room}; shorten the question or lower --max-new-tokens"
             )
 
-    def _decode(self, request: Request, inputs: dict[str, torch.Tensor]) -> Iterator[Token]:
+    def _decode(self, request: Request, inputs: dict[str, torch.Tensor]) -> Generator[Token, None, Finish]:
         tokenizer = self.processor.tokenizer
         try:
             return (
@@ -107,7 +114,9 @@ class LocalEngine:
                 )
             )
         except torch.OutOfMemoryError as error:
-            raise ModelError(f"{self.name}: {_out_of_memory(self.model.device)}") from error
+            raise ModelError(f"{quote(self.name)}: {_out_of_memory(self.model.device)}") from error
+        except (RuntimeError, ValueError, LookupError) as error:  # weights and config are foreign: running may fail
+            raise ModelError(f"{quote(self.name)} can't answer: {_first_line(error)}") from error
 
 
 def load(
@@ -132,32 +141,36 @@ def load(
         size = f" ({model.gigabytes:g} GB)" if model.gigabytes else ""
         raise ModelError(f"{quote(model.name)} isn't on this machine{size}; get it with: vip models pull {model.name}")
     config = _config(model, folder)
+    architecture = _class(config)
     weights = _check_weights(model, folder)
-    kind = _dtype(dtype, target, weights)
+    kind = _dtype(dtype, target, sum(weights.values()))
     options: dict[str, Any] = {
         "dtype": kind,
         "use_safetensors": True,
         "local_files_only": True,
         "trust_remote_code": False,
         "config": config,
+        # What is missing or of another shape would be made up at random: better said than asked.
+        "output_loading_info": True,
+        "ignore_mismatched_sizes": True,
     }
     if load_in is not None:
         options["quantization_config"] = _quantization(load_in, kind)
     if device_map is not None or load_in is not None or target.type != "cpu":
         options["device_map"] = device_map or {"": target}
     if device_map is None and load_in is None:
-        _check_memory(model, target, _bytes_as(weights, folder, kind))
+        _check_memory(model, target, _bytes_as(weights, kind))
+    processor = _processor(model, folder, config)
     try:
-        loaded = _class(config).from_pretrained(folder, **options)
-        processor = _processor(folder, config)
+        loaded, report = architecture.from_pretrained(folder, **options)
     except torch.OutOfMemoryError as error:
         raise ModelError(f"{quote(model.name)}: {_out_of_memory(target)}") from error
     except MemoryError as error:
         raise ModelError(f"{quote(model.name)}: {_out_of_memory(torch.device('cpu'))}") from error
     except Exception as error:  # a checkpoint is foreign data: loading may raise anything
         raise ModelError(f"{quote(model.name)} can't be loaded: {_first_line(error)}") from error
-    loaded.eval()
-    return LocalEngine(model.name, loaded, processor)
+    _check_complete(model, report)
+    return LocalEngine(model.name, loaded.eval(), processor)
 
 
 def memory_of_devices() -> dict[str, int]:
@@ -239,15 +252,17 @@ def _class(config: Any) -> Any:
     return transformers.AutoModelForImageTextToText
 
 
-def _check_weights(model: Model, folder: Path) -> int:
-    """Bytes of the safetensors files; raises where they are missing, pickled or cut short."""
+def _check_weights(model: Model, folder: Path) -> Counter[str]:
+    """Bytes of the weights by dtype (safetensors' names); raises where files are missing, pickled or cut short."""
     shown = quote(model.name)
     index = folder / "model.safetensors.index.json"
     if index.is_file():
         try:
-            names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
-        except (ValueError, KeyError, AttributeError, TypeError):
-            raise ModelError(f"{shown}: its {index.name} can't be read") from None
+            names = sorted({str(name) for name in json.loads(index.read_text("utf-8"))["weight_map"].values()})
+        except _BROKEN_JSON:
+            names = []
+        if not names:
+            raise ModelError(f"{shown}: its {index.name} can't be read; fetch the checkpoint again")
     else:
         names = ["model.safetensors"]
     missing = [name for name in names if not (folder / name).is_file()]
@@ -260,36 +275,49 @@ def _check_weights(model: Model, folder: Path) -> int:
         if any(folder.glob("*.bin")) or any(folder.glob("*.pt")) or any(folder.glob("*.pth")):
             raise ModelError(f"{shown}: its weights are pickled, which can run code; vip loads safetensors only")
         raise ModelError(f"{shown}: it has no model.safetensors")
-    for name in names:
-        _check_whole(shown, folder / name)
-    return sum((folder / name).stat().st_size for name in names)
+    return sum((_check_whole(shown, folder / name) for name in names), Counter())
 
 
-def _check_whole(shown: str, file: Path) -> None:
-    """Hold a safetensors file's length against its own header (8 bytes of length, JSON, data)."""
-    size = file.stat().st_size
+def _check_whole(shown: str, file: Path) -> Counter[str]:
+    """Bytes by dtype of a safetensors file, its length held against its own header (8 bytes of length, JSON, data)."""
+    held: Counter[str] = Counter()
     try:
+        size = file.stat().st_size
         with file.open("rb") as opened:
             length = int.from_bytes(opened.read(8), "little")
-            if length > size:
+            if length > min(size, _MAX_HEADER):
                 raise ValueError
             header = json.loads(opened.read(length))
-        needed = 8 + length + max(entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__")
-    except (ValueError, KeyError, TypeError, AttributeError):
+        needed = 8 + length
+        for name, entry in header.items():
+            if name != "__metadata__":
+                begin, end = entry["data_offsets"]
+                held[entry["dtype"]] += end - begin
+                needed = max(needed, 8 + length + end)
+    except OSError as error:
+        raise ModelError(f"{shown}: {quote(file.name)} can't be read: {error.strerror}") from None
+    except _BROKEN_JSON:
         raise ModelError(f"{shown}: {quote(file.name)} is no safetensors file, or is damaged") from None
     if size < needed:
         raise ModelError(
             f"{shown}: {quote(file.name)} is cut short ({size} of {needed} bytes); fetch the checkpoint again"
         )
+    return held
 
 
-def _bytes_as(weights: int, folder: Path, kind: torch.dtype) -> int:
-    """About how many bytes the weights take in `kind`, from the dtype of the first file's first tensor."""
-    file = next(iter(sorted(folder.glob("*.safetensors"))))
-    with file.open("rb") as opened:
-        header = json.loads(opened.read(int.from_bytes(opened.read(8), "little")))
-    stored = next((entry["dtype"] for name, entry in header.items() if name != "__metadata__"), "F16")
-    return weights * kind.itemsize // {"F64": 8, "F32": 4}.get(stored, 2)
+def _check_complete(model: Model, report: dict[str, Any]) -> None:
+    """Hold what was loaded against what the architecture has: a weight that isn't there would be random."""
+    for fault, keys in (
+        ("are missing from its files", report["missing_keys"]),
+        ("don't have the shape that its config.json says", [key for key, *_ in report["mismatched_keys"]]),
+    ):
+        if keys:
+            raise ModelError(f"{quote(model.name)}: {len(keys)} of its weights {fault} (first {quote(min(keys))})")
+
+
+def _bytes_as(weights: Counter[str], kind: torch.dtype) -> int:
+    """How many bytes the weights take in `kind`; what is stored in 8 bits or fewer (quantized) stays as it is."""
+    return sum(size * kind.itemsize // _FLOATS.get(dtype, kind.itemsize) for dtype, size in weights.items())
 
 
 def _check_memory(model: Model, device: torch.device, needed: int) -> None:
@@ -301,19 +329,19 @@ def _check_memory(model: Model, device: torch.device, needed: int) -> None:
         )
 
 
-def _host_memory() -> int:
-    """Bytes of memory that a program can still take, container limits included."""
+def _host_memory(cgroup: Path = Path("/sys/fs/cgroup")) -> int:
+    """Bytes of memory that a program can still take, a container's limit included."""
     import psutil
 
     free = int(psutil.virtual_memory().available)
-    limit = Path("/sys/fs/cgroup/memory.max")
-    used = Path("/sys/fs/cgroup/memory.current")
     try:
-        if (text := limit.read_text().strip()) != "max":
-            free = min(free, max(0, int(text) - int(used.read_text())))
-    except (OSError, ValueError):
-        pass
-    return free
+        limit, used = (int((cgroup / name).read_text()) for name in ("memory.max", "memory.current"))
+        counts = dict(line.split() for line in (cgroup / "memory.stat").read_text().splitlines())
+        # Pages of files count as used though they go at need, and a checkpoint just fetched is nothing but such pages.
+        used -= int(counts["active_file"]) + int(counts["inactive_file"])
+    except (OSError, ValueError, KeyError):  # no container, or one without a limit ("max")
+        return free
+    return max(0, min(free, limit - used))
 
 
 def _out_of_memory(device: torch.device) -> str:
@@ -332,12 +360,17 @@ def _quantization(load_in: str, kind: torch.dtype) -> Any:
     return transformers.BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_compute_dtype=kind)
 
 
-def _processor(folder: Path, config: Any) -> Any:
+def _processor(model: Model, folder: Path, config: Any) -> Any:
     """The checkpoint's processor, with what older checkpoints lack filled in from the model's config."""
-    if config.model_type == "vipllava":
-        processor = transformers.LlavaProcessor.from_pretrained(folder, local_files_only=True)
-    else:
-        processor = transformers.AutoProcessor.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    architecture = transformers.LlavaProcessor if config.model_type == "vipllava" else transformers.AutoProcessor
+    try:
+        # Left out, trust_remote_code would *ask* on the terminal whether to run a tokenizer's code.
+        processor = architecture.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    except Exception as error:  # whatever foreign files bring transformers to raise
+        raise ModelError(
+            f"{quote(model.name)}: its processor can't be loaded, preprocessor_config.json and tokenizer.json must be "
+            f"there and whole ({_first_line(error)})"
+        ) from error
     if config.model_type in ("vipllava", "llava"):
         vision = config.vision_config
         has_cls = "clip" in vision.model_type
@@ -384,5 +417,7 @@ def _eos(model: Any) -> frozenset[int]:
 
 def _first_line(error: BaseException) -> str:
     """The first line of a foreign error, made harmless; its class where it says nothing."""
+    if "trust_remote_code" in str(error):
+        return "it needs code of its own, which vip never runs"
     lines = str(error).strip().splitlines()
-    return quote(lines[0], 200) if lines else type(error).__name__
+    return quote(lines[0].rstrip(" :."), 200) if lines else type(error).__name__

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Generator, Iterator
 from dataclasses import dataclass, replace
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
-import numpy as np
+from vipcli.errors import UsageError
 
-from vipcli.images import Fit
-from vipcli.prompt import Template
+if TYPE_CHECKING:
+    import numpy as np
+
+    from vipcli.images import Fit
+    from vipcli.prompt import Template
 
 __all__ = ["Answer", "Engine", "Finish", "Generation", "Request", "Token"]
 
@@ -26,7 +30,7 @@ class Request:
     prompt: the rendered text, with ``<image>`` once where there is a picture.
     fit: how the picture becomes the model's square.
     stop: texts that end the answer and are never part of it.
-    temperature: 0 is greedy; above, sampled with `top_p` (0..1] and `seed`.
+    temperature: 0 is greedy; above, sampled with `top_p` (0..1] and `seed`. Raises `UsageError` for other numbers.
     """
 
     picture: np.ndarray | None
@@ -37,6 +41,16 @@ class Request:
     temperature: float = 0.0
     top_p: float = 1.0
     seed: int | None = None
+
+    def __post_init__(self) -> None:
+        for name, fine, wanted in (
+            ("max_new_tokens", self.max_new_tokens >= 1, "1 or more"),
+            ("temperature", 0 <= self.temperature < math.inf, "0 or more"),
+            ("top_p", 0 < self.top_p <= 1, "above 0 and at most 1"),
+            ("seed", self.seed is None or 0 <= self.seed < 2**64, "from 0 to 2^64 - 1"),
+        ):
+            if not fine:
+                raise UsageError(f"{name} must be {wanted}, got {getattr(self, name)}")
 
 
 @dataclass(frozen=True)
@@ -68,10 +82,11 @@ class Answer:
 class Generation(Iterator[Token]):
     """A running answer: iterate over its tokens; `answer` is what came so far, complete once iteration ends.
 
-    Stopping the iteration at any point (Ctrl-C included) leaves an answer that says ``interrupted``.
+    tokens: returns why it ended. Stopping the iteration at any point (Ctrl-C included) leaves an answer that says
+    ``interrupted``.
     """
 
-    def __init__(self, tokens: Iterator[Token], prompt_tokens: int) -> None:
+    def __init__(self, tokens: Generator[Token, None, Finish], prompt_tokens: int) -> None:
         self._tokens = tokens
         self._began = time.monotonic()
         self._text: list[str] = []
@@ -83,7 +98,9 @@ class Generation(Iterator[Token]):
         try:
             token = next(self._tokens)
         except StopIteration as end:
-            self.finish = end.value or "stop"
+            self.finish = (
+                end.value or self.finish
+            )  # a generator that ended before, or that an error ended, has no value
             raise
         finally:
             self._answer = replace(self._answer, seconds=time.monotonic() - self._began)

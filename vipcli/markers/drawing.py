@@ -1,28 +1,31 @@
 """Markers onto the picture, with OpenCV: ``draw(picture, markers) -> picture``.
 
-Each kind is one function that draws the marker's *coverage* (how much of each pixel it covers, 0..255, anti-aliased);
-one blend per marker then mixes its colour in. To add a kind, add its class in `shapes`, one function and one row here.
+Each kind is one function that paints the marker in one colour, opaque and anti-aliased. What lies under a marker is
+kept before it is painted and mixed back once afterwards: one alpha blend per marker, and a thin box over a large scan
+costs its line, not its area. To add a kind, add its class in `shapes`, one function and one row here.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import cv2
 import numpy as np
 
 from vipcli.markers.geometry import outline
-from vipcli.markers.palette import assign
+from vipcli.markers.palette import RGB, assign
 from vipcli.markers.shapes import Arrow, Box, Contour, Ellipse, Marker, Mask, Point, Scribble, Tag, Triangle
 
 __all__ = ["coverage", "draw"]
 
 _SHIFT = 4  # OpenCV's fixed-point bits: a 16th of a pixel
-_TILE = (
-    128  # blending skips tiles that a marker doesn't touch: a thin box over a large scan costs its line, not its area
-)
+_THICKEST = 32_767  # OpenCV's limit
+_CELL, _STRIP = 8, 64  # pixels to a cell of the sketch that says where a line runs; rows that are mixed at a time
+
+Paint = RGB | tuple[int]
 
 
 def draw(picture: np.ndarray, markers: Sequence[Marker]) -> np.ndarray:
@@ -31,13 +34,14 @@ def draw(picture: np.ndarray, markers: Sequence[Marker]) -> np.ndarray:
     picture: (height, width, 3) uint8 RGB. Markers without a colour get one by `palette.assign`.
     """
     picture = np.array(picture, order="C")
-    height, width = picture.shape[:2]
+    size = (picture.shape[1], picture.shape[0])
     for number, marker in enumerate(assign(picture, markers), 1):
-        if isinstance(marker, Tag):
-            _draw_tag(picture, marker, marker.name or str(number))
-            continue
-        mask, x, y = coverage(marker, (width, height))
-        _blend(picture, mask, x, y, marker)
+        if isinstance(marker, Tag) and marker.name is None:
+            marker = replace(marker, name=str(number))
+        left, top, right, bottom = _region(marker, size)
+        canvas = picture[top:bottom, left:right]
+        if canvas.size:
+            _blend(canvas, marker, np.array([left, top]), size)
     return picture
 
 
@@ -45,41 +49,37 @@ def coverage(marker: Marker, size: tuple[int, int]) -> tuple[np.ndarray, int, in
     """How much of each pixel `marker` covers on a picture of `size` (width, height).
 
     Returns (mask, x, y): a uint8 mask, 0..255, of the region that the marker touches, and the region's top left
-    corner. The mask is empty (0 x 0) where the marker lies outside the picture.
+    corner. The mask is empty where the marker lies outside the picture.
     """
-    line_width = marker.line_width(size)
-    reach = math.ceil(line_width * (4 if isinstance(marker, Arrow) else 1)) + 2
-    x1, y1, x2, y2 = marker.bounds
-    left, top = max(0, math.floor(x1) - reach), max(0, math.floor(y1) - reach)
-    right, bottom = min(size[0], math.ceil(x2) + reach + 1), min(size[1], math.ceil(y2) + reach + 1)
-    mask = np.zeros((max(0, bottom - top), max(0, right - left)), np.uint8)
+    left, top, right, bottom = _region(marker, size)
+    mask = np.zeros((bottom - top, right - left), np.uint8)
     if mask.size:
-        _PAINTERS[type(marker)](mask, marker, np.array([left, top]), line_width)
+        _PAINTERS[type(marker)](mask, marker, np.array([left, top]), marker.line_width(size), (255,))
     return mask, left, top
 
 
-def _stroke(mask: np.ndarray, marker: Marker, origin: np.ndarray, width: float) -> None:
-    line = _fixed(outline(marker) - origin)
-    cv2.polylines(mask, [line], False, 255, max(1, round(width)), cv2.LINE_AA, _SHIFT)
+def _stroke(canvas: np.ndarray, marker: Marker, origin: np.ndarray, width: float, paint: Paint) -> None:
+    _line(canvas, outline(marker) - origin, width, paint)
 
 
-def _fill(mask: np.ndarray, marker: Marker, origin: np.ndarray, width: float) -> None:
-    assert isinstance(marker, Mask)
+def _fill(canvas: np.ndarray, marker: Mask, origin: np.ndarray, width: float, paint: Paint) -> None:
     if marker.bitmap is None:
-        cv2.fillPoly(mask, [_fixed(outline(marker) - origin)], 255, cv2.LINE_AA, _SHIFT)
+        _polygon(canvas, outline(marker) - origin, paint)
         return
-    left, top = origin
-    height, width_ = mask.shape
-    region = marker.bitmap[top : top + height, left : left + width_]
-    mask[: region.shape[0], : region.shape[1]][region != 0] = 255
+    (left, top), (height, width_) = origin, canvas.shape[:2]
+    inside = marker.bitmap[top : top + height, left : left + width_] != 0
+    for row in range(0, len(inside), _STRIP):  # whole strips of paint need no second picture
+        strip = canvas[row : row + _STRIP][: len(inside) - row, : inside.shape[1]]
+        solid = cv2.rectangle(np.empty_like(strip), (0, 0), strip.shape[1::-1], paint, cv2.FILLED)
+        cv2.copyTo(solid, inside[row : row + _STRIP].view(np.uint8), strip)
 
 
-def _disc(mask: np.ndarray, marker: Marker, origin: np.ndarray, width: float) -> None:
+def _disc(canvas: np.ndarray, marker: Point, origin: np.ndarray, width: float, paint: Paint) -> None:
     ((x, y),) = _fixed(np.array(marker.points) - origin)
-    cv2.circle(mask, (int(x), int(y)), round(width * (1 << _SHIFT)), 255, cv2.FILLED, cv2.LINE_AA, _SHIFT)
+    cv2.circle(canvas, (int(x), int(y)), round(width * (1 << _SHIFT)), paint, cv2.FILLED, cv2.LINE_AA, _SHIFT)
 
 
-def _arrow(mask: np.ndarray, marker: Marker, origin: np.ndarray, width: float) -> None:
+def _arrow(canvas: np.ndarray, marker: Arrow, origin: np.ndarray, width: float, paint: Paint) -> None:
     """A shaft and a filled head: a third of the length, within 2.5 and 6 widths (the paper's are 20..50 %)."""
     tail, tip = np.array(marker.points, float) - origin
     length = float(np.hypot(*(tip - tail)))
@@ -88,12 +88,15 @@ def _arrow(mask: np.ndarray, marker: Marker, origin: np.ndarray, width: float) -
     head = min(length, max(2.5 * width, min(length / 3, 6 * width)), 7 * width)
     base = tip - along * head
     half = max(head * 0.5, min(width, head))
-    cv2.polylines(mask, [_fixed(np.array([tail, base]))], False, 255, max(1, round(width)), cv2.LINE_AA, _SHIFT)
-    triangle = np.array([tip, base + across * half, base - across * half])
-    cv2.fillPoly(mask, [_fixed(triangle)], 255, cv2.LINE_AA, _SHIFT)
+    _line(canvas, np.array([tail, base]), width, paint)
+    _polygon(canvas, np.array([tip, base + across * half, base - across * half]), paint)
 
 
-_PAINTERS: dict[type[Marker], Callable[[np.ndarray, Any, np.ndarray, float], None]] = {
+def _plate(canvas: np.ndarray, marker: Tag, origin: np.ndarray, width: float, paint: Paint) -> None:
+    cv2.rectangle(canvas, (0, 0), canvas.shape[1::-1], paint, cv2.FILLED)
+
+
+_PAINTERS: dict[type[Marker], Callable[[np.ndarray, Any, np.ndarray, float, Paint], None]] = {
     Box: _stroke,
     Ellipse: _stroke,
     Triangle: _stroke,
@@ -102,49 +105,95 @@ _PAINTERS: dict[type[Marker], Callable[[np.ndarray, Any, np.ndarray, float], Non
     Point: _disc,
     Mask: _fill,
     Arrow: _arrow,
+    Tag: _plate,
 }
+"""Each takes the canvas (a part of the picture, or a mask), the marker, the canvas's top left corner, the line width
+and the colour."""
 
 
-def _draw_tag(picture: np.ndarray, marker: Tag, text: str) -> None:
-    """A plate of the marker's colour around `text` in black or white, whichever reads better; kept inside the picture."""
-    from PIL import Image, ImageDraw, ImageFont
-
-    height, width = picture.shape[:2]
-    font = ImageFont.load_default(max(9.0, marker.line_width((width, height))))
-    x1, y1, x2, y2 = (math.floor(edge) for edge in font.getbbox(text))
-    margin = max(2, round((y2 - y1) * 0.3))
-    plate = Image.new("L", (max(x2 - x1, y2 - y1) + 2 * margin, y2 - y1 + 2 * margin), 0)
-    ImageDraw.Draw(plate).text((plate.width / 2 - (x1 + x2) / 2, margin - y1), text, 255, font)
-    glyphs = np.asarray(plate)[:height, :width]
-    rows, columns = glyphs.shape
-    left = min(max(0, round(marker.x - columns / 2)), width - columns)
-    top = min(max(0, round(marker.y - rows / 2)), height - rows)
-    _blend(picture, np.full_like(glyphs, 255), left, top, marker)
-    assert marker.color is not None
-    red, green, blue = marker.color.rgb
-    ink = 0 if 0.299 * red + 0.587 * green + 0.114 * blue > 140 else 255
-    _mix(picture[top : top + rows, left : left + columns], glyphs, (ink, ink, ink), 1.0)
+def _line(canvas: np.ndarray, points: np.ndarray, width: float, paint: Paint) -> None:
+    thickness = min(max(1, round(width)), _THICKEST)
+    cv2.polylines(canvas, [_fixed(points)], False, paint, thickness, cv2.LINE_AA, _SHIFT)
 
 
-def _blend(picture: np.ndarray, mask: np.ndarray, x: int, y: int, marker: Marker) -> None:
-    """Mix the marker's colour into `picture` in place, tile by tile where `mask` isn't zero."""
-    assert marker.color is not None
-    for top in range(0, mask.shape[0], _TILE):
-        for left in range(0, mask.shape[1], _TILE):
-            tile = mask[top : top + _TILE, left : left + _TILE]
-            if cv2.countNonZero(tile):
-                rows, columns = tile.shape
-                region = picture[y + top : y + top + rows, x + left : x + left + columns]
-                _mix(region, tile, marker.color.rgb, marker.opacity)
-
-
-def _mix(region: np.ndarray, mask: np.ndarray, rgb: tuple[int, int, int], alpha: float) -> None:
-    weight = mask.astype(np.float32) * (alpha / 255)
-    paint = np.empty_like(region)
-    paint[:] = rgb
-    region[:] = cv2.blendLinear(paint, np.ascontiguousarray(region), weight, 1 - weight)
+def _polygon(canvas: np.ndarray, points: np.ndarray, paint: Paint) -> None:
+    cv2.fillPoly(canvas, [_fixed(points)], paint, cv2.LINE_AA, _SHIFT)
 
 
 def _fixed(points: np.ndarray) -> np.ndarray:
     """Float x, y to OpenCV's fixed-point integers."""
     return np.rint(points * (1 << _SHIFT)).astype(np.int32)
+
+
+def _blend(canvas: np.ndarray, marker: Marker, origin: np.ndarray, size: tuple[int, int]) -> None:
+    """Paint `marker` on `canvas`, a part of the picture that begins at `origin`, in place."""
+    assert marker.color is not None
+    width = marker.line_width(size)
+    pieces = [canvas[rows, columns] for rows, columns in _touched(canvas.shape, marker, origin, width)]
+    under = [piece.copy() for piece in pieces]
+    _PAINTERS[type(marker)](canvas, marker, origin, width, marker.color.rgb)
+    for piece, below in zip(pieces, under, strict=True):
+        cv2.addWeighted(piece, marker.opacity, below, 1 - marker.opacity, 0, dst=piece)
+    if isinstance(marker, Tag):
+        red, green, blue = marker.color.rgb
+        ink = 0 if 0.299 * red + 0.587 * green + 0.114 * blue > 140 else 255
+        weight = _glyphs(marker, size).astype(np.float32) / 255
+        canvas[:] = cv2.blendLinear(np.full_like(canvas, ink), canvas.copy(), weight, 1 - weight)
+
+
+def _region(marker: Marker, size: tuple[int, int]) -> tuple[int, int, int, int]:
+    """The part of the picture that holds all of the marker: left, top, right, bottom; of no size where it lies outside."""
+    if isinstance(marker, Tag):  # kept inside the picture, whatever its spot
+        rows, columns = _glyphs(marker, size).shape
+        left = min(max(0, round(marker.x - columns / 2)), size[0] - columns)
+        top = min(max(0, round(marker.y - rows / 2)), size[1] - rows)
+        return left, top, left + columns, top + rows
+    reach = math.ceil(_reach(marker, marker.line_width(size)))
+    x1, y1, x2, y2 = marker.bounds
+    left, top = max(0, math.floor(x1) - reach), max(0, math.floor(y1) - reach)
+    right, bottom = min(size[0], math.ceil(x2) + reach + 1), min(size[1], math.ceil(y2) + reach + 1)
+    return left, top, max(left, right), max(top, bottom)
+
+
+def _reach(marker: Marker, width: float) -> float:
+    """How far paint can lie from the marker's outline, in pixels."""
+    return width * (4 if isinstance(marker, Arrow) else 1 if isinstance(marker, Point) else 0.5) + 2
+
+
+def _touched(
+    shape: tuple[int, ...], marker: Marker, origin: np.ndarray, width: float
+) -> Iterator[tuple[slice, slice]]:
+    """The rows and columns of a canvas of `shape` that `marker` touches: all of it for what is filled or small, else
+    strip by strip what a coarse sketch of the line says, half a cell of doubt around it included."""
+    if isinstance(marker, (Point, Mask, Tag)) or shape[0] * shape[1] <= (4 * _STRIP) ** 2:
+        yield slice(None), slice(None)
+        return
+    sketch = np.zeros((-(-shape[0] // _CELL), -(-shape[1] // _CELL)), np.uint8)
+    thickness = min(math.ceil(2 * _reach(marker, width) / _CELL) + 2, _THICKEST)
+    middle = (_CELL - 1) / 2  # of a cell, where its first pixel is 0
+    cv2.polylines(sketch, [_fixed((outline(marker) - origin - middle) / _CELL)], False, (1,), thickness, 0, _SHIFT)
+    cells = _STRIP // _CELL
+    strips = np.array([sketch[row : row + cells].max(axis=0) for row in range(0, len(sketch), cells)])
+    edges = np.argwhere(np.diff(np.pad(strips, ((0, 0), (1, 1))))).tolist()  # a run's begin, its end, the next's begin
+    for (strip, begin), (_, end) in zip(edges[::2], edges[1::2], strict=True):
+        yield slice(strip * _STRIP, (strip + 1) * _STRIP), slice(begin * _CELL, end * _CELL)
+
+
+def _glyphs(marker: Tag, size: tuple[int, int]) -> np.ndarray:
+    """The coverage of a tag's text with its margin, (rows, columns) uint8, small enough for the picture."""
+    from PIL import Image, ImageDraw, ImageFont
+
+    text = marker.name or "0"
+    height = max(9.0, marker.line_width(size))
+    for _ in range(2):
+        font = ImageFont.load_default(height)
+        x1, y1, x2, y2 = (math.floor(edge) for edge in font.getbbox(text))
+        margin = max(2, round((y2 - y1) * 0.3))
+        columns, rows = max(x2 - x1, y2 - y1) + 2 * margin, y2 - y1 + 2 * margin
+        room = min(size[0] / columns, size[1] / rows)
+        if room >= 1:
+            break
+        height = max(4.0, height * room)
+    plate = Image.new("L", (min(columns, size[0]), min(rows, size[1])), 0)
+    ImageDraw.Draw(plate).text((columns / 2 - (x1 + x2) / 2, margin - y1), text, 255, font)
+    return np.asarray(plate)

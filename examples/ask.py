@@ -1,0 +1,16 @@
+"""In Python what the README's first command does: mark a picture, ask, stream the answer.
+
+    python examples/ask.py
+"""
+
+from pathlib import Path
+
+from vipcli import Box, mark, open_engine, to_request
+
+marked = mark(Path(__file__).parent / "meadow.png", [Box(390, 50, 525, 245)])
+marked.save("marked.png")
+
+engine = open_engine("tiny")
+for token in engine.stream(to_request(marked, "What is @1?", engine)):
+    print(token.text, end="", flush=True)
+print()

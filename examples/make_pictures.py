@@ -1,0 +1,74 @@
+"""Make every picture of the README and of this folder: `make docs`, or python examples/make_pictures.py.
+
+The scenes are drawn from seeds. The answers in `readme.png` are the embedded model's own, given while the picture is made.
+"""
+
+import warnings
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from vipcli import VipWarning, ask, mark, open_engine
+from vipcli.images import save_picture
+from vipcli.scenes import compose
+
+HERE = Path(__file__).parent
+SCENES = {"meadow.png": 111, "pond.png": 107, "party.jpg": 112, "lost.png": 115}
+
+# Two questions about one picture, as they are typed.
+README_PICTURE = "party.jpg"
+README_MARKERS = ["box:50,10,225,185", "arrow:food=520,250,430,115", "scribble:190,400,225,370,260,405,300,370,330,400"]
+README_QUESTIONS = ["What is @1?", "What is @food?", "What is @3?"]
+
+ALL_KINDS = [
+    "box:12,225,185,385@red",
+    "ellipse:280,108,428,262@blue",
+    "arrow:590,330,545,250@yellow",
+    "mask:278,330,300,305,380,330,420,370,395,420,320,425,285,380@purple",
+    "contour:290,130,405,115,415,200,330,255@aqua,width=3",
+    "point:60,290@lime",
+    "triangle:480,230,600,215,560,275@fuchsia",
+    "scribble:40,340,75,360,100,335,130,360@orange",
+    "tag:A=350,372@gold",
+]
+
+
+def main() -> None:
+    warnings.simplefilter("ignore", VipWarning)
+    for name, seed in SCENES.items():
+        save_picture(compose(np.random.default_rng(seed), (640, 480), 4).picture, HERE / name)
+    mark(HERE / "lost.png", ALL_KINDS).save(HERE / "markers.png")
+    readme_picture().save(HERE / "readme.png")
+
+
+def readme_picture() -> Image.Image:
+    """The marked picture with the command and its answers beside it, as a terminal shows them."""
+    engine = open_engine("tiny")
+    picture = HERE / README_PICTURE
+    marked = mark(picture, README_MARKERS).image
+    lines = [f"$ vip ask {README_PICTURE} \\", *(f"    --{text.replace(':', ' ', 1)} \\" for text in README_MARKERS)]
+    lines = [f"$ vip ask {README_PICTURE} MARKERS \"{question}\"" for question in README_QUESTIONS]
+    answers = [ask(picture, question, README_MARKERS, model=engine).text for question in README_QUESTIONS]
+    font = ImageFont.load_default(19)
+    sheet = Image.new("RGB", (marked.width + 560, marked.height), (24, 26, 32))
+    sheet.paste(marked, (0, 0))
+    draw = ImageDraw.Draw(sheet)
+    x, y = marked.width + 28, 30
+    draw.text((x, y), "MARKERS:", (140, 150, 170), font)
+    for text in README_MARKERS:
+        y += 28
+        shown = f"--{text.replace(':', ' ', 1)}"
+        draw.text((x, y), shown if len(shown) < 52 else f"{shown[:49]}...", (140, 150, 170), font)
+    y += 30
+    for line, answer in zip(lines, answers, strict=True):
+        y += 36
+        draw.text((x, y), line, (235, 238, 245), font)
+        y += 32
+        draw.text((x, y), answer, (120, 220, 140), font)
+        y += 12
+    return sheet
+
+
+if __name__ == "__main__":
+    main()

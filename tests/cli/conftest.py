@@ -1,0 +1,47 @@
+"""A way to run ``vip`` in this process, where torch is loaded once."""
+
+import io
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from vipcli.cli import main
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def vip(monkeypatch, capsys):
+    """``vip("ask", picture, "What is this?")`` -> Outcome; `stdin` is what is piped in."""
+
+    def run(*arguments, stdin: bytes | str = b""):
+        data = stdin.encode() if isinstance(stdin, str) else stdin
+        monkeypatch.setattr(sys, "argv", ["vip", *map(str, arguments)])
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data)))
+        with pytest.raises(SystemExit) as end:
+            main()
+        captured = capsys.readouterr()
+        return Outcome(end.value.code or 0, captured.out, captured.err)
+
+    return run
+
+
+@pytest.fixture
+def meadow():
+    """A rabbit at 409,62,541,237, a bicycle at 129,226,266,325 and a horse at 374,323,513,464; 640 x 480."""
+    return EXAMPLES / "meadow.png"
+
+
+@pytest.fixture
+def pond():
+    """A duck at 495,148,627,288, a bee at 58,49,259,237 and a frog at 219,299,359,423; 640 x 480."""
+    return EXAMPLES / "pond.png"

@@ -1,0 +1,5 @@
+"""``python -m vipcli`` is ``vip``."""
+
+from vipcli.cli import main
+
+main()
