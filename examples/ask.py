@@ -1,6 +1,6 @@
 """In Python what the README's first command does: mark a picture, ask, stream the answer.
 
-    python examples/ask.py
+python examples/ask.py
 """
 
 from pathlib import Path

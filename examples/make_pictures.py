@@ -1,6 +1,6 @@
 """Make every picture of the README and of this folder: `make docs`, or python examples/make_pictures.py.
 
-The scenes are drawn from seeds. The answers in `readme.png` are the embedded model's own, given while the picture is made.
+The scenes are drawn from seeds. The answers in `readme.png` are the embedded model's own, given while it is made.
 """
 
 import warnings
@@ -47,8 +47,7 @@ def readme_picture() -> Image.Image:
     engine = open_engine("tiny")
     picture = HERE / README_PICTURE
     marked = mark(picture, README_MARKERS).image
-    lines = [f"$ vip ask {README_PICTURE} \\", *(f"    --{text.replace(':', ' ', 1)} \\" for text in README_MARKERS)]
-    lines = [f"$ vip ask {README_PICTURE} MARKERS \"{question}\"" for question in README_QUESTIONS]
+    lines = [f'$ vip ask {README_PICTURE} MARKERS "{question}"' for question in README_QUESTIONS]
     answers = [ask(picture, question, README_MARKERS, model=engine).text for question in README_QUESTIONS]
     font = ImageFont.load_default(19)
     sheet = Image.new("RGB", (marked.width + 560, marked.height), (24, 26, 32))

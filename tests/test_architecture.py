@@ -20,7 +20,18 @@ ROOMS = {
     "pointing": {"engine", "prompt", "markers", "images", "scenes", "config", "errors"},
     "evaluation": {"pointing", "scenes", "engine", "prompt", "markers", "images", "config", "errors"},
     "training": {"pointing", "scenes", "engine", "prompt", "markers", "images", "config", "errors"},
-    "cli": {"pointing", "scenes", "engine", "prompt", "markers", "images", "config", "errors", "evaluation", "training"},
+    "cli": {
+        "pointing",
+        "scenes",
+        "engine",
+        "prompt",
+        "markers",
+        "images",
+        "config",
+        "errors",
+        "evaluation",
+        "training",
+    },
 }
 MAY_IMPORT_TORCH = {"engine/local.py", "engine/decode.py", "training/tiny.py"}
 FILES = sorted(set(PACKAGE.rglob("*.py")) - {PACKAGE / "__init__.py", PACKAGE / "__main__.py"})

@@ -1,4 +1,4 @@
-"""The embedded model on real questions, through the whole line. The card's own figures come from `examples/tiny/judge.py`."""
+"""The embedded model on real questions, through the whole line. Its figures are measured by `examples/tiny/judge.py`."""
 
 import json
 import re
@@ -59,7 +59,9 @@ def test_fresh_scenes_are_answered_as_the_card_says(engine, figures):
     print(table(scores))
     for row in ("one marker", "marker moved", "two or three markers"):
         share, count = figures[row][0] / 100, scores[row].asked
-        slack = 4 * (share * (1 - share) / count) ** 0.5 + 0.02  # four standard errors: one run in 10,000 fails by chance
+        slack = (
+            4 * (share * (1 - share) / count) ** 0.5 + 0.02
+        )  # four standard errors: one run in 10,000 fails by chance
         assert scores[row].share >= share - slack, row
 
 

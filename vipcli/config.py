@@ -1,7 +1,7 @@
-"""Settings and places: a flag wins over ``VIP_*`` in the environment, that over the project's file, that over the user's.
+"""Settings and places: a flag wins over ``VIP_*`` in the environment, that over the project's file, over the user's.
 
-Files are TOML: ``vip.toml`` in the current folder or one above it (the project's), and ``config.toml`` in the folder that
-the platform keeps for settings (``~/.config/vip`` on Linux). Known settings are the fields of `Settings`.
+Files are TOML: ``vip.toml`` in the current folder or one above it (the project's), and ``config.toml`` in the folder
+that the platform keeps for settings (``~/.config/vip`` on Linux). Known settings are the fields of `Settings`.
 """
 
 from __future__ import annotations
@@ -65,11 +65,10 @@ def user_file(environment: Mapping[str, str] | None = None) -> Path | None:
 
 def hub_cache() -> Path:
     """Where huggingface_hub keeps models, found without importing it (``HF_HUB_CACHE``, ``HF_HOME``, XDG)."""
-    if cache := os.environ.get("HF_HUB_CACHE"):
-        return Path(cache).expanduser()
-    cache_home = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    cache_home = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
     home = os.environ.get("HF_HOME") or os.path.join(cache_home, "huggingface")
-    return Path(home).expanduser() / "hub"
+    cache = os.environ.get("HF_HUB_CACHE") or os.environ.get("HUGGINGFACE_HUB_CACHE") or os.path.join(home, "hub")
+    return Path(os.path.expandvars(os.path.expanduser(cache)))
 
 
 def _project_file(folder: Path | None) -> Path | None:
@@ -83,7 +82,7 @@ def _project_file(folder: Path | None) -> Path | None:
 def _read(file: Path, known: list[str]) -> dict[str, str]:
     try:
         values = tomllib.loads(file.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # bad TOML or UTF-8, a number of 5,000 digits, 1,000 nested lists
         raise UsageError(f"{quote(str(file))} is no valid TOML: {quote(str(error))}") from None
     except OSError as error:
         raise UsageError(f"{quote(str(file))} can't be read: {error.strerror}") from None

@@ -76,20 +76,24 @@ class Conversation:
 
 @dataclass(frozen=True)
 class Preset:
-    """A prompt style: ``{system}`` then, for each turn, ``human + question + assistant`` and ``answer_lead + answer + end``."""
+    """A prompt style: ``system after_system``, and for each turn ``human question assistant``, then ``answer end``.
+
+    Nothing stands between these but a blank before the answer.
+    """
 
     system: str
     human: str
     assistant: str
+    after_system: str = ""
     end: str = ""
 
     def render(self, conversation: Conversation) -> str:
         """The whole prompt; the last turn, if unanswered, ends where the model goes on."""
-        text = self.system if conversation.system is None else conversation.system
+        system = self.system if conversation.system is None else conversation.system
+        text = f"{system}{self.after_system}" if system else ""
         for number, turn in enumerate(conversation.turns):
             picture = f"{IMAGE}\n" if conversation.picture and number == 0 else ""
-            text += f"{self.human if text or self.human[0] != ' ' else self.human[1:]}{picture}{turn.question}"
-            text += self.assistant
+            text += f"{self.human}{picture}{turn.question}{self.assistant}"
             if turn.answer is not None:
                 text += f" {turn.answer}{self.end}"
         return text
@@ -99,7 +103,7 @@ PRESETS: dict[str, Preset] = {
     # The prompt of VipLlava's page in the transformers documentation.
     "vip": Preset(SYSTEM, "###Human: ", "###Assistant:"),
     # llava/conversation.py in mu-cai/ViP-LLaVA, `conv_llava_v1`: what the authors' command line uses.
-    "llava-v1": Preset(SYSTEM, " USER: ", " ASSISTANT:", end="</s>"),
+    "llava-v1": Preset(SYSTEM, "USER: ", " ASSISTANT:", after_system=" ", end="</s>"),
     # The published chat template, for checkpoints that lack one; theirs comes first.
     "chat-template": Preset("", "###Human: ", "###Assistant:"),
 }
@@ -109,8 +113,8 @@ PRESETS: dict[str, Preset] = {
 def render(conversation: Conversation, preset: str = "auto", template: Template | None = None) -> str:
     """Render `conversation` in the style `preset`.
 
-    template: the checkpoint's own chat template, used by ``chat-template`` and, where there is one, by ``auto``; without
-    one ``auto`` is ``vip``. Raises `PromptError` for an unknown preset or a template that fails.
+    template: the checkpoint's own chat template, used by ``chat-template`` and, where there is one, by ``auto``;
+    without one ``auto`` is ``vip``. Raises `PromptError` for an unknown preset or a template that fails.
     """
     if preset not in ("auto", *PRESETS):
         raise PromptError(f"there is no prompt style {quote(preset)!r}; use auto, {', '.join(PRESETS)}")
@@ -125,7 +129,7 @@ def render(conversation: Conversation, preset: str = "auto", template: Template 
 
 
 def stop_texts(prompt: str) -> tuple[str, ...]:
-    """What must end an answer to `prompt`: the separator of its style, since some checkpoints run on into the next turn."""
+    """What must end an answer to `prompt`: its style's separator, since some checkpoints run on into the next turn."""
     if prompt.endswith("###Assistant:"):
         return (SEPARATOR,)
     return ("USER:",) if prompt.endswith("ASSISTANT:") else ()
@@ -169,7 +173,9 @@ def neutralise(text: str, special_tokens: Collection[str] = ()) -> str:
     """
     text = "".join(c for c in text.replace("\r\n", "\n") if c in "\n\t" or (c.isprintable() or ord(c) > 0x9F))
     text = text.encode("utf-8", "replace").decode()
-    words = sorted({SEPARATOR, IMAGE, *(token for token in special_tokens if len(token) > 1)}, key=len, reverse=True)
+    # Some tokenizers (Gemma's) add runs of blanks as tokens: those do no harm, and another blank can't part them.
+    special = {token.strip() for token in special_tokens}
+    words = sorted({SEPARATOR, IMAGE, *(token for token in special if len(token) > 1)}, key=len, reverse=True)
     pattern = re.compile("|".join(map(re.escape, words)))
     while pattern.search(text):
         text = pattern.sub(lambda match: f"{match[0][0]} {match[0][1:]}", text)

@@ -70,9 +70,7 @@ def test_a_reader_that_leaves_is_no_fault():
 
 def test_no_home_no_locale_and_closed_input_work(tmp_path):
     environment = {"PATH": os.environ["PATH"], "LC_ALL": "C", "HOME": "/nonexistent"}
-    done = subprocess.run(
-        [*VIP, *ASK], cwd=REPOSITORY, capture_output=True, env=environment, stdin=subprocess.DEVNULL
-    )
+    done = subprocess.run([*VIP, *ASK], cwd=REPOSITORY, capture_output=True, env=environment, stdin=subprocess.DEVNULL)
     assert (done.returncode, done.stdout) == (0, b"a rabbit\n"), done.stderr
 
 
@@ -122,7 +120,8 @@ def test_a_markdown_answer_is_rendered_and_long_ones_scroll(monkeypatch):
     script = (
         "from vipcli.cli.console import stream_answer\n"
         "from vipcli.engine import Generation, Token\n"
-        "text = '# Title\\n\\n' + ''.join(f'Paragraph {n} has **bold** words.\\n\\n' for n in range(30)) + '- one\\n- two\\n'\n"
+        "text = '# Title\\n\\n'\n"
+        "text += ''.join(f'Paragraph {n} has **bold** words.\\n\\n' for n in range(30)) + '- one\\n- two\\n'\n"
         "def tokens():\n"
         "    for i in range(0, len(text), 7): yield Token(1, text[i:i + 7])\n"
         "    return 'stop'\n"

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 
+from vipcli.config import hub_cache
 from vipcli.errors import ModelError, quote
 
 __all__ = ["MODELS", "Model", "Square", "card", "input_square", "located", "pull", "resolve", "size_on_disk"]
@@ -82,7 +83,7 @@ def located(model: Model) -> Path | None:
     from huggingface_hub import try_to_load_from_cache
 
     assert model.repo is not None
-    config = try_to_load_from_cache(model.repo, "config.json", revision=model.revision)
+    config = try_to_load_from_cache(model.repo, "config.json", hub_cache(), model.revision)
     if not isinstance(config, str):
         return None
     folder = Path(config).parent
@@ -104,6 +105,7 @@ def pull(model: Model) -> Path:
         folder = snapshot_download(
             model.repo,
             revision=model.revision,
+            cache_dir=hub_cache(),
             # Pickled weights are never loaded, so they aren't fetched either.
             allow_patterns=["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja"],
         )
@@ -125,6 +127,8 @@ def pull(model: Model) -> Path:
         raise ModelError(f"{shown} can't be fetched: {quote(str(error).splitlines()[0], 160)}") from None
     except (OSError, ValueError) as error:
         raise ModelError(f"{shown} can't be fetched: {quote(str(error).splitlines()[0], 160)}") from None
+    if not _has_weights(Path(folder)):
+        raise ModelError(f"{shown} has no safetensors weights, and vip loads no pickled ones: they can run code")
     return Path(folder)
 
 
@@ -139,14 +143,13 @@ def input_square(model: Model) -> Square | None:
             return Square(336, 14)
         raise ModelError(f"{quote(model.name)} isn't on this machine; get it with: vip models pull {quote(model.name)}")
     processor = _json(folder / "preprocessor_config.json") or _json(folder / "processor_config.json")
-    processor = processor.get("image_processor", processor)
-    crop = processor.get("crop_size") or processor.get("size") or {}
-    crop = {"height": crop, "width": crop} if isinstance(crop, int) else crop
-    side = crop.get("height")
-    if not side or side != crop.get("width"):
+    processor = _object(processor.get("image_processor")) or processor
+    crop = processor.get("crop_size") or processor.get("size")
+    side, other = (crop, crop) if isinstance(crop, int) else (_object(crop).get(name) for name in ("height", "width"))
+    if not isinstance(side, int) or side < 1 or side != other:
         return None
-    vision = _json(folder / "config.json").get("vision_config") or {}
-    return Square(int(side), int(vision.get("patch_size") or 14))
+    patch = _object(_json(folder / "config.json").get("vision_config")).get("patch_size")
+    return Square(side, patch if isinstance(patch, int) and patch > 0 else 14)
 
 
 def card(folder: Path) -> str | None:
@@ -167,8 +170,8 @@ def _has_weights(folder: Path) -> bool:
     index = folder / "model.safetensors.index.json"
     if not index.is_file():
         return (folder / "model.safetensors").is_file()
-    shards = _json(index).get("weight_map")
-    return isinstance(shards, dict) and all((folder / str(shard)).is_file() for shard in set(shards.values()))
+    shards = {str(shard) for shard in _object(_json(index).get("weight_map")).values()}
+    return bool(shards) and all((folder / shard).is_file() for shard in shards)
 
 
 def _json(file: Path) -> dict:
@@ -176,16 +179,18 @@ def _json(file: Path) -> dict:
     import json
 
     try:
-        value = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        return _object(json.loads(file.read_text(encoding="utf-8")))
+    except (OSError, ValueError, RecursionError):
         return {}
+
+
+def _object(value: object) -> dict:
+    """`value` where it is a JSON object, else an empty one."""
     return value if isinstance(value, dict) else {}
 
 
 def _auto_takes_7b() -> bool:
     """Whether the 7B is in the Hub cache and something here can hold it."""
-    from vipcli.config import hub_cache
-
     if not (hub_cache() / "models--llava-hf--vip-llava-7b-hf").is_dir() or located(MODELS["7b"]) is None:
         return False
     need = int(MODELS["7b"].gigabytes * 1e9)

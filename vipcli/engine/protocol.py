@@ -88,24 +88,25 @@ class Generation(Iterator[Token]):
 
     def __init__(self, tokens: Generator[Token, None, Finish], prompt_tokens: int) -> None:
         self._tokens = tokens
-        self._began = time.monotonic()
+        self._prompt_tokens = prompt_tokens
         self._text: list[str] = []
         self._count = 0
-        self._answer = Answer("", "interrupted", prompt_tokens, 0, 0.0, None)
-        self.finish: Finish = "interrupted"
+        self._began = time.monotonic()
+        self._seconds = 0.0
+        self._seconds_to_first: float | None = None
+        self._finish: Finish = "interrupted"
 
     def __next__(self) -> Token:
         try:
             token = next(self._tokens)
         except StopIteration as end:
-            self.finish = (
-                end.value or self.finish
-            )  # a generator that ended before, or that an error ended, has no value
+            if end.value is not None:  # else it had ended before: by itself, or by an error
+                self._finish = end.value
+                self._seconds = time.monotonic() - self._began
             raise
-        finally:
-            self._answer = replace(self._answer, seconds=time.monotonic() - self._began)
-        if self._count == 0:
-            self._answer = replace(self._answer, seconds_to_first=self._answer.seconds)
+        self._seconds = time.monotonic() - self._began
+        if not self._text:
+            self._seconds_to_first = self._seconds
         self._count += token.id is not None
         self._text.append(token.text)
         return token
@@ -113,8 +114,14 @@ class Generation(Iterator[Token]):
     @property
     def answer(self) -> Answer:
         """What came so far."""
-        text = "".join(self._text).strip()
-        return replace(self._answer, text=text, finish=self.finish, answer_tokens=self._count)
+        return Answer(
+            "".join(self._text).strip(),
+            self._finish,
+            self._prompt_tokens,
+            self._count,
+            self._seconds,
+            self._seconds_to_first,
+        )
 
     def finished(self) -> Answer:
         """Run to the end and return the answer."""

@@ -1,7 +1,7 @@
 """Judge a model on synthetic scenes, through the whole line that a user's question takes.
 
-Each scene is a picture file of 300 to 1,500 pixels a side and any shape; its markers are text; they are drawn, asked about and
-answered as ``vip ask`` would. The scenes come from seeds that training never uses.
+Each scene is a picture file of 300 to 1,500 pixels a side and any shape; its markers are text; they are drawn, asked
+about and answered as ``vip ask`` would. The scenes come from seeds that training never uses.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _SEED = 20261125  # training draws its lessons from seeds (0, n)
 class Item:
     """One question that was asked.
 
-    group: ``one`` marker in the picture, ``moved`` (the same picture, the marker on another thing), ``two`` or ``three``.
+    group: ``one`` marker in the picture, ``moved`` (the same picture, the marker on another thing), ``two``, ``three``.
     """
 
     group: str

@@ -80,16 +80,9 @@ def _disc(canvas: np.ndarray, marker: Point, origin: np.ndarray, width: float, p
 
 
 def _arrow(canvas: np.ndarray, marker: Arrow, origin: np.ndarray, width: float, paint: Paint) -> None:
-    """A shaft and a filled head: a third of the length, within 2.5 and 6 widths (the paper's are 20..50 %)."""
-    tail, tip = np.array(marker.points, float) - origin
-    length = float(np.hypot(*(tip - tail)))
-    along = (tip - tail) / length
-    across = np.array([-along[1], along[0]])
-    head = min(length, max(2.5 * width, min(length / 3, 6 * width)), 7 * width)
-    base = tip - along * head
-    half = max(head * 0.5, min(width, head))
-    _line(canvas, np.array([tail, base]), width, paint)
-    _polygon(canvas, np.array([tip, base + across * half, base - across * half]), paint)
+    tail, base, tip, across = _arrow_parts(marker, width)
+    _line(canvas, np.array([tail, base]) - origin, width, paint)
+    _polygon(canvas, np.array([tip, base + across, base - across]) - origin, paint)
 
 
 def _plate(canvas: np.ndarray, marker: Tag, origin: np.ndarray, width: float, paint: Paint) -> None:
@@ -157,24 +150,48 @@ def _region(marker: Marker, size: tuple[int, int]) -> tuple[int, int, int, int]:
 
 def _reach(marker: Marker, width: float) -> float:
     """How far paint can lie from the marker's outline, in pixels."""
-    return width * (4 if isinstance(marker, Arrow) else 1 if isinstance(marker, Point) else 0.5) + 2
+    return width * (3 if isinstance(marker, Arrow) else 1 if isinstance(marker, Point) else 0.5) + 2
+
+
+def _arrow_parts(marker: Arrow, width: float) -> np.ndarray:
+    """Tail, base of the head, tip, and the way from the base to one of its corners: (4, 2).
+
+    The head is a third of the length, within 2.5 and 6 widths (the paper's are 20..50 %).
+    """
+    tail, tip = np.array(marker.points, float)
+    length = float(np.hypot(*(tip - tail)))
+    along = (tip - tail) / length
+    head = min(length, max(2.5 * width, min(length / 3, 6 * width)))
+    half = max(head * 0.5, min(width, head))
+    return np.array([tail, tip - along * head, tip, (-along[1] * half, along[0] * half)])
 
 
 def _touched(
     shape: tuple[int, ...], marker: Marker, origin: np.ndarray, width: float
 ) -> Iterator[tuple[slice, slice]]:
-    """The rows and columns of a canvas of `shape` that `marker` touches: all of it for what is filled or small, else
-    strip by strip what a coarse sketch of the line says, half a cell of doubt around it included."""
-    if isinstance(marker, (Point, Mask, Tag)) or shape[0] * shape[1] <= (4 * _STRIP) ** 2:
+    """The rows and columns of a canvas of `shape` that `marker` touches: all of it where it is small, else, strip by
+    strip, where a coarse sketch of it has paint, drawn with a cell of doubt to every side."""
+    whole = isinstance(marker, (Point, Tag)) or (isinstance(marker, Mask) and marker.bitmap is not None)
+    if whole or shape[0] * shape[1] <= (4 * _STRIP) ** 2:
         yield slice(None), slice(None)
         return
-    sketch = np.zeros((-(-shape[0] // _CELL), -(-shape[1] // _CELL)), np.uint8)
-    thickness = min(math.ceil(2 * _reach(marker, width) / _CELL) + 2, _THICKEST)
-    middle = (_CELL - 1) / 2  # of a cell, where its first pixel is 0
-    cv2.polylines(sketch, [_fixed((outline(marker) - origin - middle) / _CELL)], False, (1,), thickness, 0, _SHIFT)
-    cells = _STRIP // _CELL
-    strips = np.array([sketch[row : row + cells].max(axis=0) for row in range(0, len(sketch), cells)])
-    edges = np.argwhere(np.diff(np.pad(strips, ((0, 0), (1, 1))))).tolist()  # a run's begin, its end, the next's begin
+    cells, columns = _STRIP // _CELL, -(-shape[1] // _CELL)
+    sketch = np.zeros((-(-shape[0] // _STRIP), cells, columns + 2), np.uint8)  # an empty column on either side
+    inner = sketch.reshape(-1, columns + 2)[:, 1:-1]
+
+    def trace(line: np.ndarray, reach: float) -> np.ndarray:
+        points = _fixed((line - origin - (_CELL - 1) / 2) / _CELL)  # whole numbers are the middles of cells
+        thickness = min(math.ceil(2 * (reach + 2) / _CELL) + 2, _THICKEST)
+        return cv2.polylines(inner, [points], False, (1,), thickness, cv2.LINE_8, _SHIFT)
+
+    trace(outline(marker), width / 2)
+    if isinstance(marker, Arrow):
+        _, base, tip, across = _arrow_parts(marker, width)
+        trace(np.array([base, tip]), float(np.hypot(*across)))
+    if isinstance(marker, Mask):
+        cv2.fillPoly(inner, [_fixed((outline(marker) - origin) / _CELL)], (1,), cv2.LINE_8, _SHIFT)
+    strips = sketch.max(axis=1)
+    edges = np.argwhere(strips[:, 1:] != strips[:, :-1]).tolist()  # where a run begins, where it ends, the next begins
     for (strip, begin), (_, end) in zip(edges[::2], edges[1::2], strict=True):
         yield slice(strip * _STRIP, (strip + 1) * _STRIP), slice(begin * _CELL, end * _CELL)
 

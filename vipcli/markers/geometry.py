@@ -15,9 +15,9 @@ def outline(marker: Marker) -> np.ndarray:
     """The line that a marker follows, as (n, 2) float x, y; closed shapes end where they begin."""
     if isinstance(marker, Ellipse):
         x1, y1, x2, y2 = marker.bounds
-        # Enough corners that the polygon stays within a tenth of a pixel of the curve.
+        # Enough corners that the polygon stays within a tenth of a pixel, or a 3000th of the radius, of the curve.
         radius = max(x2 - x1, y2 - y1) / 2
-        corners = min(720, max(16, math.ceil(math.pi / math.acos(1 - 0.1 / max(radius, 1)))))
+        corners = min(128, max(16, math.ceil(math.pi / math.acos(1 - 0.1 / max(radius, 1)))))
         angle = np.linspace(0, 2 * np.pi, corners + 1)
         middle, axes = np.array([x1 + x2, y1 + y2]) / 2, np.array([x2 - x1, y2 - y1]) / 2
         return middle + axes * np.stack([np.cos(angle), np.sin(angle)], axis=1)

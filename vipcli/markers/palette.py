@@ -34,7 +34,12 @@ TRAINED: dict[str, RGB] = {
 """The names that the model knows, with their values."""
 
 # Once one shape has used all nine: CSS colours far from them and from each other.
-_SPARE = ("white", "black", "teal", "brown", "pink", "navy", "olive", "gray", "skyblue", "darkgreen", "salmon")
+_SPARE = (
+    *("white", "black", "teal", "brown", "pink", "navy", "olive", "gray", "skyblue", "darkgreen", "salmon"),
+    *("chocolate", "slateblue", "plum", "tan", "springgreen", "darkslategray"),
+)
+
+_VISIBLE = 25.0  # in Lab; a colour nearer than this to what lies under it goes only where there is no other
 
 
 @dataclass(frozen=True)
@@ -81,56 +86,73 @@ def assign(picture: np.ndarray, markers: Sequence[Marker]) -> tuple[Marker, ...]
 
     picture: (height, width, 3) RGB. The choice is the trained colour that stands out most from what lies under the
     marker, among those not yet used in this picture and, once all are, not yet used for the same shape; past nine
-    of one shape, further CSS colours.
+    of one shape, or where none of the nine can be seen, further CSS colours.
     """
-    done: list[Marker] = list(markers)
-    for index, marker in enumerate(markers):
-        if marker.color is not None:
-            continue
-        colored = [other for other in done if other.color is not None]
-        used = {other.color.name for other in colored if other.color}
-        used_by_kind = {other.color.name for other in colored if other.color and other.kind == marker.kind}
-        candidates = (
-            [name for name in TRAINED if name not in used]
-            or [name for name in TRAINED if name not in used_by_kind]
-            or [name for name in _SPARE if name not in used_by_kind]
-            or list(TRAINED)
-        )
-        under = _lab(_samples(picture, marker))
-        taken = _lab([other.color.rgb for other in colored if other.color])
-        colors = [Color.of(name) for name in candidates]
-        best = int(_contrast(_lab([color.rgb for color in colors]), under, taken).argmax())
-        done[index] = replace(marker, color=colors[best])
+    import numpy as np
+
+    done = list(markers)
+    plain = [index for index, marker in enumerate(markers) if marker.color is None]
+    if not plain:
+        return tuple(done)
+    under = _lab(np.concatenate([_samples(picture, markers[index]) for index in plain])).reshape(len(plain), -1, 3)
+    for index, pixels in zip(plain, under, strict=True):
+        done[index] = replace(markers[index], color=_choice(done, markers[index].kind, pixels))
     return tuple(done)
 
 
-def _contrast(colors: np.ndarray, under: np.ndarray, taken: np.ndarray) -> np.ndarray:
-    """How well each of `colors` stands out, all in Lab (n, 3): distance from the worst tenth of what is under the
-    marker, and from the nearest colour in use."""
+def _choice(others: Sequence[Marker], kind: str, under: np.ndarray) -> Color:
+    """The colour for a marker of `kind` among `others`, over pixels of the Lab colours `under` (n, 3)."""
+    taken = {other.color for other in others if other.color}
+    used = {color.name for color in taken}
+    used_by_kind = {other.color.name for other in others if other.color and other.kind == kind}
+    apart = _lab([color.rgb for color in taken])
+    tiers = (
+        [name for name in TRAINED if name not in used],
+        [name for name in TRAINED if name not in used_by_kind],
+        [name for name in _SPARE if name not in used_by_kind],
+        [*TRAINED, *_SPARE],
+    )
+    for names in filter(None, tiers):
+        seen, score = _contrast(names, under, apart)
+        visible = [i for i, distance in enumerate(seen) if distance >= _VISIBLE]
+        best = max(visible or range(len(names)), key=score.__getitem__)
+        if visible:
+            break
+    return Color.of(names[best])
+
+
+def _contrast(names: Sequence[str], under: np.ndarray, taken: np.ndarray) -> tuple[list[float], list[float]]:
+    """How well each named colour stands out, against Lab colours (n, 3): its distance from the worst tenth of what is
+    under the marker; and that together with its distance from the nearest colour in use."""
     import numpy as np
 
-    seen = np.sort(np.linalg.norm(colors[:, None] - under, axis=2), axis=1)[:, len(under) // 10]
+    colors = _lab([Color.of(name).rgb for name in names])
+    seen = np.sort(_distances(colors, under), axis=1)[:, len(under) // 10]
     if not len(taken):
-        return seen
-    apart = np.linalg.norm(colors[:, None] - taken, axis=2).min(axis=1)
-    return np.minimum(seen, 100.0) + np.minimum(apart, 60.0)
+        return seen.tolist(), seen.tolist()
+    apart = _distances(colors, taken).min(axis=1)
+    return seen.tolist(), (seen.clip(max=100) + apart.clip(max=60)).tolist()
 
 
 def _samples(picture: np.ndarray, marker: Marker, most: int = 64) -> np.ndarray:
-    """Up to `most` pixels along the marker's outline: (n, 3) RGB."""
+    """`most` pixels along the marker's outline: (most, 3) RGB."""
     import numpy as np
 
     from vipcli.markers.geometry import outline
 
     height, width = picture.shape[:2]
     line = outline(marker)
-    steps = np.linspace(0, len(line) - 1, most)
-    low = np.floor(steps).astype(int)
-    high = np.minimum(low + 1, len(line) - 1)
-    spots = line[low] + (line[high] - line[low]) * (steps - low)[:, None]
-    columns = np.clip(np.rint(spots[:, 0]), 0, width - 1).astype(int)
-    rows = np.clip(np.rint(spots[:, 1]), 0, height - 1).astype(int)
-    return picture[rows, columns]
+    steps, corners = np.linspace(0, len(line) - 1, most), np.arange(len(line))
+    columns, rows = (np.rint(np.interp(steps, corners, values)).astype(int) for values in line.T)
+    return picture[rows.clip(0, height - 1), columns.clip(0, width - 1)]
+
+
+def _distances(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """Between (n, 3) and (m, 3) colours in Lab: (n, m)."""
+    import numpy as np
+
+    squares = (one**2).sum(axis=1)[:, None] + (other**2).sum(axis=1) - 2 * one @ other.T
+    return np.sqrt(squares.clip(0))
 
 
 def _lab(colors: Sequence[RGB] | np.ndarray) -> np.ndarray:

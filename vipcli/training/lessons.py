@@ -107,9 +107,9 @@ def mark_some(
         kinds = [kinds[0]] * len(chosen)
     colors: list[Color | None] = [None] * len(chosen)
     if rng.random() < 0.5:
-        names = [name for name in rng.permutation(COLORS)]
+        names = [str(name) for name in rng.permutation(COLORS)]
         names.remove(str(rng.choice(("yellow", "gold"))))
-        colors = [Color.of(str(name)) for name in names[: len(chosen)]]
+        colors = [Color.of(name) for name in names[: len(chosen)]]
     markers = [
         mark_thing(rng, scene.things[i], shape, color, vary=varied)
         for i, shape, color in zip(chosen, kinds, colors, strict=True)

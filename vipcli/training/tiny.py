@@ -1,16 +1,16 @@
 """Make the embedded model: a small `VipLlavaForConditionalGeneration`, trained on scenes that this project draws.
 
-Two stages. ``tower`` teaches the vision tower alone, by linear heads on every patch: which thing lies there, and by which
-marker of which colour it is marked. ``joint`` adds the projector and the language model, which learn to answer, with the
-heads kept on. Learning to answer from scratch doesn't work in reasonable time; with the heads the tower binds each
-marker to its thing, and the language model only has to look up and copy.
+Two stages. ``tower`` teaches the vision tower alone, by linear heads on every patch: which thing lies there, which
+marker is drawn across it, and by which marker of which colour the thing is marked. ``joint`` adds the projector and the
+language model, which learn to answer, with the heads kept on. Learning to answer from scratch doesn't work in
+reasonable time; with the heads the tower binds each marker to its thing, and the language model only looks up and copies.
 
     python -m vipcli.training.tiny tower --steps 8000 --run runs/tiny
     python -m vipcli.training.tiny joint --steps 30000 --run runs/tiny
     python -m vipcli.training.tiny export --run runs/tiny --to vipcli/models/tiny
 
-Every step draws fresh lessons from the seed and its number, so a run that is killed goes on from its last checkpoint as if
-nothing had happened. ``--steps`` may be changed on the way: the learning rate falls over the last fifth.
+Every step draws fresh lessons from the seed and its number, so a run that is killed goes on from its last checkpoint as
+if nothing had happened. ``--steps`` may be changed on the way: the learning rate falls over the last fifth.
 """
 
 from __future__ import annotations
@@ -108,7 +108,7 @@ def processor() -> LlavaProcessor:
 
 
 def fresh_model(vocabulary: int) -> VipLlavaForConditionalGeneration:
-    """The architecture of the 7B checkpoint, small: 6 x 160 vision, 3 x 160 text, five vision layers to the projector."""
+    """The architecture of the 7B, small: 6 x 160 vision, 3 x 160 text, five vision layers to the projector."""
     config = VipLlavaConfig(
         vision_config=CLIPVisionConfig(
             hidden_size=160,
@@ -241,6 +241,9 @@ def collate(drawn: list[tuple[Lesson, list[int], list[int]]]) -> Batch:
     )
 
 
+_TOWER_RATE = {"tower": 0.5, "joint": 0.4}
+
+
 def optimizers(stage: str, model: nn.Module, heads: Heads) -> list[torch.optim.Optimizer]:
     """Muon for the matrices inside the layers, AdamW for the rest; a trained tower learns slower than what is new."""
     matrices: dict[float, list[nn.Parameter]] = {}
@@ -250,10 +253,10 @@ def optimizers(stage: str, model: nn.Module, heads: Heads) -> list[torch.optim.O
         tower = "vision_tower" in name
         if stage == "tower" and not tower:
             continue
-        rate = 0.4 if stage == "joint" and tower else 1.0
+        rate = _TOWER_RATE[stage] if tower else 1.0
         inside = parameter.ndim == 2 and ".layers." in name
         (matrices if inside else others).setdefault(rate, []).append(parameter)
-    others.setdefault(0.4 if stage == "joint" else 1.0, []).extend(heads.parameters())
+    others.setdefault(_TOWER_RATE[stage], []).extend(heads.parameters())
     return [
         torch.optim.Muon(
             [{"params": p, "lr": 2e-3 * rate, "base": 2e-3 * rate} for rate, p in matrices.items()],
@@ -416,7 +419,9 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=10_000)
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--dtype", choices=("float32", "bfloat16"), default="float32", help="of the pass, not of what learns")
+    parser.add_argument(
+        "--dtype", choices=("float32", "bfloat16"), default="float32", help="of the pass, not of what learns"
+    )
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     options = parser.parse_args()
     torch.set_num_threads(options.threads)

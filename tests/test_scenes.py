@@ -1,0 +1,62 @@
+"""Synthetic scenes: what they claim to show is where they say it is."""
+
+import numpy as np
+import pytest
+
+from vipcli.markers import Mask, coverage
+from vipcli.scenes import SHAPES, THINGS, compose, mark_thing, with_article
+
+SIZES = [(640, 480), (300, 1500), (1500, 300), (60, 60), (33, 700)]
+
+
+@pytest.mark.parametrize("size", SIZES, ids=str)
+def test_things_lie_inside_the_picture_and_apart(size):
+    scene = compose(np.random.default_rng(1), size, 4)
+    assert scene.picture.shape == (size[1], size[0], 3)
+    assert scene.things
+    covered = np.zeros((size[1], size[0]), int)
+    for thing in scene.things:
+        rows, columns = np.nonzero(thing.mask)
+        assert thing.xyxy == (columns.min(), rows.min(), columns.max() + 1, rows.max() + 1)
+        covered += thing.mask
+    assert covered.max() == 1
+
+
+def test_a_seed_draws_the_same_scene_again():
+    one, two = (compose(np.random.default_rng(7), (320, 240), 4) for _ in range(2))
+    assert np.array_equal(one.picture, two.picture)
+    assert [thing.name for thing in one.things] == [thing.name for thing in two.things]
+
+
+def test_no_thing_comes_twice_and_every_thing_comes():
+    names = set()
+    for seed in range(150):
+        scene = compose(np.random.default_rng(seed), (400, 400), 5)
+        here = [thing.name for thing in scene.things]
+        assert len(set(here)) == len(here)
+        names |= set(here)
+    assert names == set(THINGS)
+
+
+@pytest.mark.parametrize("kind", SHAPES, ids=lambda kind: kind.kind)
+def test_a_marker_lies_on_or_around_its_thing(kind):
+    """More of the marker's filled-out shape lies on its own thing than on any other."""
+    for seed in range(40):
+        rng = np.random.default_rng(seed)
+        scene = compose(rng, (500, 380), 4)
+        thing = scene.things[0]
+        marker = mark_thing(rng, thing, kind, vary=bool(seed % 2))
+        x, y = (int(part) for part in marker.anchor)
+        assert thing.xyxy[0] - 2 <= x <= thing.xyxy[2] + 2
+        assert thing.xyxy[1] - 2 <= y <= thing.xyxy[3] + 2
+        mask, left, top = coverage(marker, (500, 380))
+        rows, columns = np.nonzero(mask > 127)
+        assert len(rows)
+        if kind is Mask:
+            assert thing.mask[rows + top, columns + left].mean() > 0.7  # a donut has a hole
+
+
+def test_words_take_the_right_article():
+    assert with_article("owl") == "an owl"
+    assert with_article("cat") == "a cat"
+    assert with_article("scissors") == "scissors"
