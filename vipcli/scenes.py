@@ -206,7 +206,7 @@ def _background(rng: np.random.Generator, width: int, height: int) -> np.ndarray
         base = np.clip((base - 128) * 0.35 + rng.uniform(40, 225), 0, 255).astype(int)
     if style == 0:
         return np.full((height, width, 3), base, np.uint8)
-    grid = {1: (2, 2), 2: (rng.integers(3, 9), rng.integers(3, 9)), 3: (2, 2)}[int(style)]
+    grid = (int(rng.integers(3, 9)), int(rng.integers(3, 9))) if style == 2 else (2, 2)
     seed = np.clip(base + rng.normal(0, 45, (*grid, 3)), 0, 255).astype(np.uint8)
     picture = cv2.resize(seed, (width, height), interpolation=cv2.INTER_LINEAR)
     if style == 3:

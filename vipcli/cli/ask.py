@@ -160,9 +160,7 @@ def _answer(
         if json_lines:
             generation.finished()
         else:
-            if several:
-                console.write(f"{quote(source)}: ")
-            console.stream_answer(generation)
+            console.stream_answer(generation, source if several else None)
     finally:
         answer = generation.answer
         if json_lines and (answer.finish != "interrupted" or answer.text):

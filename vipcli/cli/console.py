@@ -89,11 +89,18 @@ def status(text: str, *, quiet: bool) -> Iterator[None]:
         yield
 
 
-def stream_answer(generation: Generation) -> None:
-    """Write an answer on stdout as it comes: Markdown on a terminal, plain text elsewhere; ends in one newline."""
+def stream_answer(generation: Generation, title: str | None = None) -> None:
+    """Write an answer on stdout as it comes: Markdown on a terminal, plain text elsewhere; ends in one newline.
+
+    title: what it is the answer to, where there are several.
+    """
     if _lively(sys.stdout):
+        if title is not None:
+            _rich(stderr=False).print(plain(title), style="bold", markup=False)
         _stream_markdown(generation)
         return
+    if title is not None:
+        write(f"{plain(title)}: ")
     started = False
     pending = ""  # blanks at the end may turn out to be the answer's last
     try:
@@ -167,7 +174,7 @@ def preview(picture: np.ndarray) -> None:
 
 def _lively(stream: Any) -> bool:
     """Whether colour and movement are welcome on `stream`."""
-    return stream.isatty() and os.environ.get("TERM") != "dumb" and not os.environ.get("VIP_PLAIN")
+    return stream.isatty() and os.environ.get("TERM") != "dumb"
 
 
 def _rich(*, stderr: bool) -> Console:

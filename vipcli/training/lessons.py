@@ -237,5 +237,5 @@ def _weather(rng: np.random.Generator, picture: np.ndarray) -> np.ndarray:
         picture = np.clip(noisy, 0, 255).astype(np.uint8)
     elif fate < 0.3:
         code = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(60, 96))])[1]
-        picture = cv2.imdecode(code, cv2.IMREAD_COLOR)
+        picture = np.asarray(cv2.imdecode(code, cv2.IMREAD_COLOR))
     return picture

@@ -45,6 +45,8 @@ from vipcli.training.lessons import COLORS, PATCH_LABELS, Lesson, all_texts, les
 
 SIDE, PATCH = 128, 16
 PATCHES = (SIDE // PATCH) ** 2
+WIDTH = 160  # of the vision tower and of the language model
+LAYERS = [-1, -2, -3, -4, 2]  # of the tower, to the projector; the first goes to the heads too
 LENGTH = 136  # tokens of one lesson: 64 of the picture, the rest for about three questions and answers
 SYSTEM = (
     "A chat between a curious human and an artificial intelligence assistant. "
@@ -111,7 +113,7 @@ def fresh_model(vocabulary: int) -> VipLlavaForConditionalGeneration:
     """The architecture of the 7B, small: 6 x 160 vision, 3 x 160 text, five vision layers to the projector."""
     config = VipLlavaConfig(
         vision_config=CLIPVisionConfig(
-            hidden_size=160,
+            hidden_size=WIDTH,
             intermediate_size=640,
             num_hidden_layers=6,
             num_attention_heads=5,
@@ -121,7 +123,7 @@ def fresh_model(vocabulary: int) -> VipLlavaForConditionalGeneration:
         ),
         text_config=LlamaConfig(
             vocab_size=vocabulary,
-            hidden_size=160,
+            hidden_size=WIDTH,
             intermediate_size=448,
             num_hidden_layers=3,
             num_attention_heads=5,
@@ -132,7 +134,7 @@ def fresh_model(vocabulary: int) -> VipLlavaForConditionalGeneration:
             pad_token_id=3,
         ),
         image_token_index=4,
-        vision_feature_layer=[-1, -2, -3, -4, 2],
+        vision_feature_layer=LAYERS,
         image_seq_length=PATCHES,
     )
     return VipLlavaForConditionalGeneration(config)
@@ -288,7 +290,7 @@ class Learner(nn.Module):
 
     def _see(self, pixels: torch.Tensor) -> list[torch.Tensor]:
         hidden = self.model.model.vision_tower(pixels, output_hidden_states=True).hidden_states
-        return [hidden[layer][:, 1:] for layer in self.model.config.vision_feature_layer]
+        return [hidden[layer][:, 1:] for layer in LAYERS]
 
     def _answer(self, layers: list[torch.Tensor], ids: torch.Tensor) -> torch.Tensor:
         features = self.model.model.multi_modal_projector(torch.cat(layers, dim=-1))
@@ -316,7 +318,7 @@ def train(stage: str, run: Path, steps: int, batch: int, seed: int, dtype: torch
     run.mkdir(parents=True, exist_ok=True)
     pieces = tokenizer()
     model = fresh_model(len(pieces))
-    heads = Heads(model.config.vision_config.hidden_size)
+    heads = Heads(WIDTH)
     tools = optimizers(stage, model, heads)
     average = {name: value.clone() for name, value in model.state_dict().items()}
     start = 0
@@ -337,7 +339,10 @@ def train(stage: str, run: Path, steps: int, batch: int, seed: int, dtype: torch
         heads.load_state_dict(saved["heads"])
         average = saved["model"]
     # The pass runs in `dtype` on a copy of the weights; what learns is kept in fp32.
-    working = model if dtype == torch.float32 else fresh_model(len(pieces)).to(dtype)
+    working: Any = model
+    if dtype != torch.float32:
+        working = fresh_model(len(pieces))
+        working.to(dtype)
     learner = Learner(working, heads, stage)
     # Lessons of the two stages don't overlap: the second counts from a billion.
     first = (10**9 if stage == "joint" else 0) + start * batch
@@ -346,7 +351,8 @@ def train(stage: str, run: Path, steps: int, batch: int, seed: int, dtype: torch
         Lessons(seed, pieces), batch, sampler=sampler, collate_fn=collate, num_workers=2, prefetch_factor=4
     )
     log = (run / f"{stage}.jsonl").open("a")
-    began, sums = time.monotonic(), {}
+    began = time.monotonic()
+    sums: dict[str, float] = {}
     for step, lessons in enumerate(loader, start):
         for tool in tools:
             for group in tool.param_groups:
@@ -403,7 +409,7 @@ def export(run: Path, to: Path) -> None:
     """Write the averaged weights as a plain checkpoint folder, fp16, that transformers loads by itself."""
     saved = torch.load(run / "joint.pt", weights_only=True)
     its = processor()
-    model = fresh_model(len(its.tokenizer))
+    model: Any = fresh_model(len(its.tokenizer))
     model.load_state_dict(saved["average"])
     model.generation_config = GenerationConfig(bos_token_id=1, eos_token_id=2, pad_token_id=3)
     model.to(torch.float16).save_pretrained(to)

@@ -1,0 +1,40 @@
+"""Pictures: opened safely wherever they come from, fitted into the model's square, saved whole or not at all.
+
+A picture is a (height, width, 3) uint8 array, RGB, upright. Whatever is wrong with one ends in a `PictureError`: one
+sentence that names the source. sources (bytes, within limits), downloading (the bytes of an address), opening (what
+they are), decoding (any mode to RGB), strictness (Pillow's settings meanwhile), unreadable (what isn't a picture),
+fitting, saving, reasons (errors in words).
+
+The names below are the room's door. They load on first use, so that a command which only fits doesn't load what opens.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from vipcli.images.fitting import CLIP_MEAN as CLIP_MEAN
+    from vipcli.images.fitting import Fit as Fit
+    from vipcli.images.fitting import Fitted as Fitted
+    from vipcli.images.fitting import fit as fit
+    from vipcli.images.opening import open_picture as open_picture
+    from vipcli.images.saving import save_picture as save_picture
+    from vipcli.images.sources import Source as Source
+    from vipcli.images.sources import name_of as name_of
+
+_HOMES = {
+    "fitting": ("CLIP_MEAN", "Fit", "Fitted", "fit"),
+    "opening": ("open_picture",),
+    "saving": ("save_picture",),
+    "sources": ("Source", "name_of"),
+}
+_HOME = {name: home for home, names in _HOMES.items() for name in names}
+
+__all__ = sorted(_HOME)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"vipcli.images.{_HOME[name]}"), name)

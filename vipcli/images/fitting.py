@@ -1,0 +1,83 @@
+"""Fitting: a picture becomes the square that a model takes, padded, cropped or stretched."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from PIL import Image
+
+Fit = Literal["pad", "crop", "stretch"]
+"""How a picture becomes square: bars in `CLIP_MEAN` beside it, its middle cut out, or its shape given up."""
+
+CLIP_MEAN = (122, 116, 104)
+"""The mean colour that CLIP subtracts (RGB): bars of it are nothing to the model."""
+
+_STRIP = 2**20  # pixels resized at a time: bounds the memory beside the picture's own
+_LONGEST = 12_288  # a longer side is thinned to this before it is resized
+
+
+@dataclass(frozen=True, eq=False)
+class Fitted:
+    """A picture as the model gets it.
+
+    picture: (side, side, 3) uint8 RGB.
+    scale: how much x and y were multiplied; offset: what was then added, in pixels of the fitted picture.
+    """
+
+    picture: np.ndarray
+    scale: tuple[float, float]
+    offset: tuple[float, float]
+
+    def to_fitted(self, x: float, y: float) -> tuple[float, float]:
+        """Where the point (x, y) of the picture lies in the fitted one; a crop can put it outside."""
+        return x * self.scale[0] + self.offset[0], y * self.scale[1] + self.offset[1]
+
+
+def fit(picture: np.ndarray, side: int, mode: Fit = "pad") -> Fitted:
+    """Fit `picture` ((height, width, 3) uint8) into a square of `side` pixels, bicubic and antialiased.
+
+    pad: all of it in the middle, bars in `CLIP_MEAN` beside it; crop: the middle square; stretch: all of it, its shape
+    given up. The padded square never exists, so a picture of 12,000 pixels a side needs 30 MB beside its own.
+    """
+    height, width = picture.shape[:2]
+    left = top = 0
+    if mode == "pad":
+        longest = max(width, height)
+        left, top = -((longest - width) // 2), -((longest - height) // 2)
+        width = height = longest
+    elif mode == "crop":
+        shortest = min(width, height)
+        left, top = (width - shortest) // 2, (height - shortest) // 2
+        picture = picture[top : top + shortest, left : left + shortest]
+        width = height = shortest
+    thinned = -(-max(width, height) // _LONGEST)
+    picture = picture[::thinned, ::thinned]
+    across, down = -(-width // thinned), -(-height // thinned)
+    if mode == "stretch" and across * down <= 16 * _STRIP:  # Pillow may take columns first, so leave it to Pillow
+        fitted = _resized(picture, (side, side))
+    else:
+        rows = _resize_rows(picture, side, across)  # (height, side, 3)
+        fitted = _resize_rows(rows.swapaxes(0, 1), side, down).swapaxes(0, 1)
+    scale_x, scale_y = side / width, side / height
+    return Fitted(np.array(fitted, order="C"), (scale_x, scale_y), (-left * scale_x, -top * scale_y))
+
+
+def _resize_rows(picture: np.ndarray, side: int, across: int) -> np.ndarray:
+    """Put bars beside every row until it has `across` pixels, and resize it to `side`: one of Pillow's two passes."""
+    height, width = picture.shape[:2]
+    resized = np.empty((height, side, 3), np.uint8)
+    left, step = (across - width) // 2, max(1, _STRIP // across)
+    for top in range(0, height, step):
+        strip = picture[top : top + step]
+        if width < across:
+            bare, strip = strip, np.full((len(strip), across, 3), CLIP_MEAN, np.uint8)
+            strip[:, left : left + width] = bare
+        resized[top : top + step] = _resized(strip, (side, len(strip)))
+    return resized
+
+
+def _resized(picture: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    image = Image.fromarray(np.ascontiguousarray(picture))
+    return np.asarray(image.resize(size, Image.Resampling.BICUBIC))
