@@ -22,7 +22,7 @@ def test_a_name_that_is_not_there_is_an_attribute_error():
         vipcli.Circle  # noqa: B018
 
 
-@pytest.mark.parametrize("room", ["engine", "markers"])
+@pytest.mark.parametrize("room", ["engine", "images", "markers"])
 def test_a_rooms_door_opens_on_every_name_it_lists(room):
     module = importlib.import_module(f"vipcli.{room}")
     assert all(getattr(module, name) is not None for name in module.__all__)

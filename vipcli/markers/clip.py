@@ -6,7 +6,7 @@ import warnings
 from dataclasses import replace
 
 from vipcli.errors import MarkerError, VipWarning
-from vipcli.markers.shapes import Arrow, Box, Marker, Point, Tag, describe
+from vipcli.markers.shapes import Arrow, Box, Marker, Mask, Point, Scribble, Tag, describe
 
 __all__ = ["inside"]
 
@@ -19,9 +19,18 @@ def inside(marker: Marker, size: tuple[int, int]) -> Marker:
     """
     width, height = size
     x1, y1, x2, y2 = marker.bounds
-    x, y = marker.anchor
-    spot = isinstance(marker, (Arrow, Point, Tag))
-    lost = not (0 <= x <= width and 0 <= y <= height) if spot else x2 <= 0 or y2 <= 0 or x1 >= width or y1 >= height
+    if isinstance(marker, Mask) and marker.bitmap is not None and marker.bitmap.shape != (height, width):
+        rows, columns = marker.bitmap.shape
+        raise MarkerError(
+            f"the mask is {columns} x {rows} pixels and the picture {width} x {height}; they must be the same size"
+        )
+    if isinstance(marker, (Arrow, Point, Tag)):
+        x, y = marker.anchor
+        lost = not (0 <= x <= width and 0 <= y <= height)
+    elif isinstance(marker, Scribble):  # a line may run along the very edge
+        lost = x2 < 0 or y2 < 0 or x1 > width or y1 > height
+    else:
+        lost = x2 <= 0 or y2 <= 0 or x1 >= width or y1 >= height
     if lost:
         what = "its tip" if isinstance(marker, Arrow) else "it"
         raise MarkerError(f"{what} lies outside the picture, which is {width} x {height} pixels")

@@ -166,9 +166,7 @@ def _arrow_parts(marker: Arrow, width: float) -> np.ndarray:
     return np.array([tail, tip - along * head, tip, (-along[1] * half, along[0] * half)])
 
 
-def _touched(
-    shape: tuple[int, ...], marker: Marker, origin: np.ndarray, width: float
-) -> Iterator[tuple[slice, slice]]:
+def _touched(shape: tuple[int, ...], marker: Marker, origin: np.ndarray, width: float) -> Iterator[tuple[slice, slice]]:
     """The rows and columns of a canvas of `shape` that `marker` touches: all of it where it is small, else, strip by
     strip, where a coarse sketch of it has paint, drawn with a cell of doubt to every side."""
     whole = isinstance(marker, (Point, Tag)) or (isinstance(marker, Mask) and marker.bitmap is not None)

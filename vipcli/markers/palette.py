@@ -75,10 +75,13 @@ class Color:
             raise MarkerError(
                 f"{quote(value)!r} is no colour: use one of {', '.join(TRAINED)}, a CSS colour name or #rrggbb"
             )
-        triple = tuple(int(part) for part in value)
-        if len(triple) != 3 or not all(0 <= part <= 255 for part in triple):
-            raise MarkerError(f"a colour needs 3 numbers from 0 to 255, got {list(value)}")
-        return cls(_nearest(triple), triple)
+        try:
+            red, green, blue = (int(part) for part in value)
+        except (TypeError, ValueError, OverflowError):
+            red = green = blue = -1
+        if not all(0 <= part <= 255 for part in (red, green, blue)):
+            raise MarkerError(f"a colour needs 3 numbers from 0 to 255, got {quote(str(value))}")
+        return cls(_nearest((red, green, blue)), (red, green, blue))
 
 
 def assign(picture: np.ndarray, markers: Sequence[Marker]) -> tuple[Marker, ...]:

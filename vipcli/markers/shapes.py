@@ -8,6 +8,7 @@ when it is made, so nothing behind this file checks them again. Colour, width an
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import KW_ONLY, dataclass, replace
 from typing import TYPE_CHECKING, ClassVar, Self, cast
@@ -41,15 +42,27 @@ MAX_COORDINATE = 1_000_000  # far beyond any picture that opens; keeps OpenCV's 
 MAX_POINTS = 100_000
 
 
+_NAME = re.compile(r"\w[\w-]{0,63}")  # what `prompt.expand` finds behind an @
+
+
 class Pixels(float):
     """A width in pixels of the picture, where a plain number counts in 336ths of its longer side."""
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Pixels) and float(self) == float(other)
+
+    def __hash__(self) -> int:
+        return hash((Pixels, float(self)))
+
+    def __repr__(self) -> str:
+        return f"Pixels({float(self)!r})"
 
 
 @dataclass(frozen=True)
 class Marker:
     """What all markers share.
 
-    name: what ``@name`` in a question refers to; None: its number, from 1.
+    name: what ``@name`` in a question refers to: up to 64 letters, digits, _ and -; None: its number, from 1.
     color: a trained name, any CSS name, ``#rrggbb`` or an RGB triple; None: chosen for visibility.
     width: line width in 336ths of the picture's longer side (the paper's unit), or `Pixels(n)`; of a point the
         radius, of a tag the height of its text; None: `default_width`.
@@ -72,6 +85,8 @@ class Marker:
     """The alpha of the authors' tests and command line."""
 
     def __post_init__(self) -> None:
+        if self.name is not None and not _NAME.fullmatch(self.name):
+            raise MarkerError(f"{quote(self.name)!r} is no name: use letters, digits, _ and -, at most 64 of them")
         if self.color is not None and not isinstance(self.color, Color):
             object.__setattr__(self, "color", Color.of(self.color))
         if self.width is not None and not 0 < self.width <= 10_000:
@@ -131,8 +146,8 @@ class _InBox(Marker):
         if self.x2 < self.x1 or self.y2 < self.y1:
             raise MarkerError(
                 f"corners are swapped: x1,y1 is the top left one and x2,y2 the bottom right one; "
-                f"did you mean {_join(sorted((self.x1, self.x2))[0], sorted((self.y1, self.y2))[0])},"
-                f"{_join(sorted((self.x1, self.x2))[1], sorted((self.y1, self.y2))[1])}?"
+                f"did you mean {_join(min(self.x1, self.x2), min(self.y1, self.y2))},"
+                f"{_join(max(self.x1, self.x2), max(self.y1, self.y2))}?"
             )
         if self.x1 == self.x2 or self.y1 == self.y2:
             raise MarkerError("it has no area: x2 must be greater than x1 and y2 greater than y1")
@@ -248,10 +263,12 @@ class _Polyline(Marker):
         super().__post_init__()
         corners = tuple((float(x), float(y)) for x, y in self.corners)
         object.__setattr__(self, "corners", corners)
-        if not self.least <= len(corners) <= MAX_POINTS:
+        if len(corners) < self.least:
             raise MarkerError(f"it needs at least {self.least} points (x,y pairs), got {len(corners)}")
+        if len(corners) > MAX_POINTS:
+            raise MarkerError(f"it can have {MAX_POINTS} points (x,y pairs), got {len(corners)}")
         _check_numbers([number for corner in corners for number in corner])
-        if self.closed and abs(_area(corners)) < 0.5 and not _self_crossing(corners):
+        if self.closed and abs(_area(corners)) < 0.5 and not _spread(corners):
             raise MarkerError("it has no area: its points lie on one line")
         if not self.closed and len(set(corners)) < 2:
             raise MarkerError("it has no length: all its points are the same spot")
@@ -315,11 +332,23 @@ class Mask(Marker):
         if self.bitmap is None:
             object.__setattr__(self, "corners", Contour(self.corners).corners)
             return
+        if self.bitmap.ndim != 2:
+            raise MarkerError(f"a mask's bitmap is (height, width), got {self.bitmap.ndim} dimensions")
         rows, columns = self.bitmap.any(axis=1).nonzero()[0], self.bitmap.any(axis=0).nonzero()[0]
         if not len(rows):
             raise MarkerError("the mask is empty: no pixel of it is set")
         box = (columns[0], rows[0]), (columns[-1] + 1.0, rows[-1] + 1.0)
         object.__setattr__(self, "corners", tuple((float(x), float(y)) for x, y in box))
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Mask) and self._look == other._look and _alike(self.bitmap, other.bitmap)
+
+    def __hash__(self) -> int:
+        return hash(self._look)
+
+    @property
+    def _look(self) -> tuple:
+        return self.name, self.color, self.width, self.alpha, self.corners
 
     @property
     def points(self) -> tuple[XY, ...]:
@@ -330,12 +359,10 @@ class Mask(Marker):
             return super().moved(dx, dy)
         import numpy as np
 
-        moved = np.zeros_like(self.bitmap)
-        height, width = moved.shape
         x, y = round(dx), round(dy)
-        moved[max(y, 0) : height + min(y, 0), max(x, 0) : width + min(x, 0)] = self.bitmap[
-            max(-y, 0) : height - max(y, 0), max(-x, 0) : width - max(x, 0)
-        ]
+        moved, (height, width) = np.zeros_like(self.bitmap), self.bitmap.shape
+        kept = self.bitmap[max(-y, 0) : max(height - y, 0), max(-x, 0) : max(width - x, 0)]
+        moved[max(y, 0) : max(y, 0) + len(kept), max(x, 0) : max(x, 0) + kept.shape[1]] = kept
         return replace(self, bitmap=moved)
 
     def with_points(self, points: Sequence[XY]) -> Self:
@@ -357,6 +384,12 @@ def describe(marker: Marker) -> str:
     return f"{marker.kind} {_join(*numbers[:4])}{',…' if len(numbers) > 4 else ''}"
 
 
+def _alike(one: np.ndarray | None, other: np.ndarray | None) -> bool:
+    if one is None or other is None:
+        return one is other
+    return one.shape == other.shape and bool(((one != 0) == (other != 0)).all())
+
+
 def _check_numbers(numbers: Iterable[float]) -> None:
     for number in numbers:
         if not math.isfinite(number):
@@ -370,12 +403,11 @@ def _area(corners: Sequence[XY]) -> float:
     return sum(x1 * y2 - x2 * y1 for (x1, y1), (x2, y2) in zip(corners, (*corners[1:], corners[0]), strict=True)) / 2
 
 
-def _self_crossing(corners: Sequence[XY]) -> bool:
+def _spread(corners: Sequence[XY]) -> bool:
     """Whether the corners span a plane though their signed area cancels out (a figure of eight)."""
-    (x0, y0), *rest = corners
-    return any(
-        abs((x1 - x0) * (y2 - y0) - (x2 - x0) * (y1 - y0)) > 1 for i, (x1, y1) in enumerate(rest) for x2, y2 in rest[:i]
-    )
+    x0, y0 = corners[0]
+    dx, dy = max(((x - x0, y - y0) for x, y in corners), key=lambda way: math.hypot(*way))
+    return any(abs((x - x0) * dy - (y - y0) * dx) > 1 for x, y in corners)
 
 
 def _join(*numbers: float) -> str:

@@ -10,12 +10,16 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from vipcli.errors import MarkerError, PictureError, quote
 from vipcli.markers.clip import inside
+from vipcli.markers.geometry import outline
 from vipcli.markers.palette import TRAINED, Color
 from vipcli.markers.shapes import KINDS, MAX_POINTS, Arrow, Box, Ellipse, Marker, Mask, Pixels, Point, Tag
+
+if TYPE_CHECKING:
+    import numpy as np
 
 __all__ = ["BoxFormat", "Coords", "named", "parse", "render"]
 
@@ -25,10 +29,11 @@ Coords = Literal["pixels", "relative", "thousandths"]
 BoxFormat = Literal["xyxy", "xywh", "cxcywh"]
 """What a box's or an ellipse's four numbers are: two corners, corner and size, or centre and size."""
 
-_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?", re.ASCII)
+_NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,3})?", re.ASCII)
 _NAME = re.compile(r"(\w[\w-]{0,63})=")
 _SHAPE = re.compile(r"([A-Za-z]+):")
-_STYLE_START = re.compile(r"@(?=#|(?:[A-Za-z]+(?:=|,|$)))")
+_STYLE_START = re.compile(r"@(?=#|[A-Za-z]+(?:=|,|\Z))")
+_NUMBERS = re.compile(r"(?:[\d\s,.%+\-e]|nan|inf(?:inity)?)+", re.ASCII | re.I)
 
 _WANTED = {
     "box": "4 numbers (x1,y1,x2,y2)",
@@ -43,6 +48,7 @@ _WANTED = {
 }
 _COUNT = {"box": 4, "ellipse": 4, "arrow": 4, "point": 2, "tag": 2, "triangle": 6}
 _LEAST = {"contour": 6, "mask": 6, "scribble": 4}
+_UNITS = {"pixels": 0, "relative": 1, "thousandths": 1000}  # what the picture's width and height count; 0: pixels
 
 
 def parse(
@@ -62,6 +68,13 @@ def parse(
     try:
         if kind is None:
             kind, text = _split_shape(text)
+        for what, value, known in (
+            ("shape", kind, KINDS),
+            ("unit of coordinates", coords, _UNITS),
+            ("box format", box_format, get_args(BoxFormat)),
+        ):
+            if value not in known:
+                raise MarkerError(f"there is no {what} {quote(value)!r}; use one of {', '.join(known)}")
         return inside(_parse(text, size, kind, coords, box_format), size)
     except MarkerError as error:
         flag = f"--{given}" if given else "marker"
@@ -72,10 +85,11 @@ def parse(
 def render(marker: Marker) -> str:
     """Write `marker` in the grammar, in pixels, so that `parse` reads the same marker again.
 
-    A mask from a bitmap is written as the box around it, since its pixels have no text form.
+    A mask from a bitmap is written as the rectangle around it, since its pixels have no text form.
     """
     name = f"{marker.name}=" if marker.name else ""
-    numbers = ",".join(_number(value) for point in marker.points for value in point)
+    points = outline(marker)[:-1].tolist() if isinstance(marker, Mask) else marker.points
+    numbers = ",".join(_number(value) for point in points for value in point)
     style = []
     if marker.color is not None:
         style.append(_color(marker.color))
@@ -105,8 +119,11 @@ def _parse(text: str, size: tuple[int, int], kind: str, coords: Coords, box_form
     name = name_match[1] if name_match else None
     body = text[name_match.end() :] if name_match else text
     body, style = _split_style(body)
-    if kind == "mask" and not _looks_numeric(body):
-        return Mask(bitmap=_bitmap(body, size), name=name, **style)
+    if kind == "mask" and not _NUMBERS.fullmatch(body):
+        return Mask(bitmap=_bitmap(body), name=name, **style)
+    stray, equals, _ = body.partition("=")
+    if equals and "," not in stray:
+        raise MarkerError(f"{quote(stray)!r} is no name: use letters, digits, _ and -, at most 64 of them")
     numbers = _numbers(body, size, kind, coords)
     cls: Any = KINDS[kind]
     if cls in (Box, Ellipse):
@@ -119,20 +136,15 @@ def _parse(text: str, size: tuple[int, int], kind: str, coords: Coords, box_form
 
 def _split_shape(text: str) -> tuple[str, str]:
     match = _SHAPE.match(text)
-    if not match:
-        return "box", text
-    kind = match[1].lower()
-    if kind not in KINDS:
-        raise MarkerError(f"there is no shape {quote(match[1])!r}; use one of {', '.join(KINDS)}")
-    return kind, text[match.end() :]
+    return (match[1].lower(), text[match.end() :]) if match else ("box", text)
 
 
 def _split_style(body: str) -> tuple[str, dict[str, Any]]:
     """Cut ``@STYLE`` off the end; an ``@`` in a file name stays where what follows it is no style."""
-    starts = list(_STYLE_START.finditer(body)) if len(body) < 100_000 else []
+    starts = list(_STYLE_START.finditer(body))
     if not starts:
         head, at, tail = body.rpartition("@")
-        if at and _looks_numeric(head):
+        if at and _NUMBERS.fullmatch(head):
             raise MarkerError(f"{quote(tail)!r} is no style: write @COLOUR, @width=4 or @red,width=4,alpha=0.8")
         return body, {}
     cut = starts[-1]
@@ -155,18 +167,11 @@ def _style(text: str) -> dict[str, Any]:
 
 
 def _measure(key: str, text: str) -> float:
-    pixels = key == "width" and text.endswith("px")
-    digits = text.removesuffix("px") if pixels else text
+    pixels = key == "width" and text.lower().endswith("px")
+    digits = text[:-2].rstrip() if pixels else text
     if not _NUMBER.fullmatch(digits):
         raise MarkerError(f"{key} must be a number, got {quote(text)!r}")
     return Pixels(digits) if pixels else float(digits)
-
-
-def _looks_numeric(body: str) -> bool:
-    return (
-        bool(body)
-        and re.fullmatch(r"[\d\s,.%+\-eE]*|(?:[+-]?(?:nan|inf(?:inity)?)|[\d,.%+\-eE\s])*", body, re.I) is not None
-    )
 
 
 def _numbers(body: str, size: tuple[int, int], kind: str, coords: Coords) -> list[float]:
@@ -190,16 +195,12 @@ def _coordinate(text: str, extent: int, coords: Coords, wanted: str) -> float:
         if digits.lower().lstrip("+-") in ("nan", "inf", "infinity"):
             raise MarkerError(f"a coordinate must be a finite number, got {quote(text)!r}")
         raise MarkerError(f"{wanted}, and {quote(text)!r} is not a number")
-    value = float(digits)
-    if percent:
-        return value * extent / 100
-    return value * {"pixels": 1, "relative": extent, "thousandths": extent / 1000}[coords]
+    whole = 100 if percent else _UNITS[coords]
+    return float(digits) * extent / whole if whole else float(digits)
 
 
 def _corners(numbers: list[float], box_format: BoxFormat) -> tuple[float, float, float, float]:
     a, b, c, d = numbers
-    if box_format not in get_args(BoxFormat):
-        raise MarkerError(f"there is no box format {quote(box_format)!r}; use one of {', '.join(get_args(BoxFormat))}")
     if box_format == "xyxy":
         return a, b, c, d
     if c <= 0 or d <= 0:
@@ -207,7 +208,7 @@ def _corners(numbers: list[float], box_format: BoxFormat) -> tuple[float, float,
     return (a, b, a + c, b + d) if box_format == "xywh" else (a - c / 2, b - d / 2, a + c / 2, b + d / 2)
 
 
-def _bitmap(path: str, size: tuple[int, int]) -> Any:
+def _bitmap(path: str) -> np.ndarray:
     """A mask file as a (height, width) bool array: set where it is brighter than half its brightest pixel."""
     from vipcli.images import open_picture
 
@@ -217,19 +218,13 @@ def _bitmap(path: str, size: tuple[int, int]) -> Any:
         picture = open_picture(path)
     except PictureError as error:
         raise MarkerError(f"the mask can't be read: {error}") from None
-    if (picture.shape[1], picture.shape[0]) != size:
-        raise MarkerError(
-            f"the mask is {picture.shape[1]} x {picture.shape[0]} pixels and the picture {size[0]} x {size[1]}; "
-            "they must be the same size"
-        )
     grey = picture.max(axis=2)
     return grey > grey.max() // 2
 
 
 def _color(color: Color) -> str:
-    if TRAINED.get(color.name) == color.rgb:
-        return color.name
-    return "#{:02x}{:02x}{:02x}".format(*color.rgb)
+    code = "#{:02x}{:02x}{:02x}".format(*color.rgb)
+    return code if Color.of(code).name == color.name and TRAINED[color.name] != color.rgb else color.name
 
 
 def _number(value: float) -> str:

@@ -57,6 +57,6 @@ def _problem(marker: Marker, size: tuple[int, int], fitted: Fitted, side: int, p
             f"marks {right - left:.0f} x {bottom - top:.0f} pixels of what the model sees, less than half of one of its "
             f"{patch}-pixel patches: cut the picture out around it first"
         )
-    if marker.color is not None and coverage(marker, size)[0].size == 0:
+    if not coverage(marker, size)[0].any():
         return "covers nothing of the picture"
     return None
