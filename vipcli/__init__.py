@@ -9,8 +9,9 @@ Everything the command line can do, these names can. They load on first use: ``i
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from vipcli.doors import door
 
 if TYPE_CHECKING:
     from vipcli.engine import Answer as Answer
@@ -41,22 +42,16 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-_HOMES = {
-    "engine": ("Answer", "Engine", "Generation", "Request", "Token", "open_engine"),
-    "errors": ("VipError", "VipWarning"),
-    "markers": (
-        *("Arrow", "Box", "Color", "Contour", "Ellipse", "Mask"),
-        *("Pixels", "Point", "Scribble", "Tag", "Triangle"),
-    ),
-    "pointing": ("Marked", "ask", "mark", "to_request"),
-    "prompt": ("Conversation", "Turn"),
-}
-_HOME = {name: home for home, names in _HOMES.items() for name in names}
-
-__all__ = sorted([*_HOME, "__version__"])
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"vipcli.{_HOME[name]}"), name)
+__getattr__, __all__ = door(
+    __name__,
+    {
+        "engine": ("Answer", "Engine", "Generation", "Request", "Token", "open_engine"),
+        "errors": ("VipError", "VipWarning"),
+        "markers": (
+            *("Arrow", "Box", "Color", "Contour", "Ellipse", "Mask"),
+            *("Pixels", "Point", "Scribble", "Tag", "Triangle"),
+        ),
+        "pointing": ("Marked", "ask", "mark", "to_request"),
+        "prompt": ("Conversation", "Turn"),
+    },
+)

@@ -1,4 +1,4 @@
-"""`vipcli.engine.decode` and `protocol`: generate's tokens, whole characters, stop texts held back, what an answer says."""
+"""`vipcli.engine.decode` and `protocol`: generate's tokens, whole characters, stop texts held back, answers."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from vipcli import __version__
-from vipcli.cli import ask, mark, models
+from vipcli.cli import ask, console, mark, models
 from vipcli.cli.options import MarkerCommand
 from vipcli.errors import UsageError
 
@@ -31,7 +31,7 @@ def _vip(
     version: Annotated[bool, typer.Option("--version", help="Show the version and leave.", is_eager=True)] = False,
 ) -> None:
     if version:
-        print(f"vip {__version__}")
+        console.line(f"vip {__version__}")
         raise typer.Exit
 
 

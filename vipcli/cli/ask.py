@@ -107,6 +107,10 @@ def ask(
         "top_p": top_p,
         "seed": seed,
     }
+    if top_p == 0:
+        raise UsageError("--top-p 0: it must be above 0 and at most 1")
+    if seed is not None and seed >= 2**63:
+        raise UsageError(f"--seed {seed}: it must be below 2**63")
     texts = marker_texts(ctx)
     with console.doubts(strict=strict, quiet=quiet):
         # What is wrong with the first picture or a marker is said before a model loads.

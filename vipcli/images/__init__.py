@@ -10,8 +10,9 @@ The names below are the room's door. They load on first use, so that a command w
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from vipcli.doors import door
 
 if TYPE_CHECKING:
     from vipcli.images.fitting import CLIP_MEAN as CLIP_MEAN
@@ -23,18 +24,12 @@ if TYPE_CHECKING:
     from vipcli.images.sources import Source as Source
     from vipcli.images.sources import name_of as name_of
 
-_HOMES = {
-    "fitting": ("CLIP_MEAN", "Fit", "Fitted", "fit"),
-    "opening": ("open_picture",),
-    "saving": ("save_picture",),
-    "sources": ("Source", "name_of"),
-}
-_HOME = {name: home for home, names in _HOMES.items() for name in names}
-
-__all__ = sorted(_HOME)
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"vipcli.images.{_HOME[name]}"), name)
+__getattr__, __all__ = door(
+    __name__,
+    {
+        "fitting": ("CLIP_MEAN", "Fit", "Fitted", "fit"),
+        "opening": ("open_picture",),
+        "saving": ("save_picture",),
+        "sources": ("Source", "name_of"),
+    },
+)

@@ -1,4 +1,4 @@
-"""Markers: shapes (values), spec (text), clip (the edges), palette (colours), drawing (OpenCV), visibility (what the model loses).
+"""Markers: shapes (values), spec (text), clip (edges), palette (colours), drawing (OpenCV), visibility (what is lost).
 
 The names below are the room's door. They load on first use, so that a command which only needs the shapes doesn't wait
 for OpenCV.
@@ -6,8 +6,9 @@ for OpenCV.
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from vipcli.doors import door
 
 if TYPE_CHECKING:
     from vipcli.markers.clip import inside as inside
@@ -35,23 +36,17 @@ if TYPE_CHECKING:
     from vipcli.markers.spec import render as render
     from vipcli.markers.visibility import warn_if_unseen as warn_if_unseen
 
-_HOMES = {
-    "clip": ("inside",),
-    "drawing": ("coverage", "draw"),
-    "palette": ("TRAINED", "Color", "assign"),
-    "shapes": (
-        *("KINDS", "Arrow", "Box", "Contour", "Ellipse", "Marker", "Mask"),
-        *("Pixels", "Point", "Scribble", "Tag", "Triangle"),
-    ),
-    "spec": ("BoxFormat", "Coords", "named", "parse", "render"),
-    "visibility": ("warn_if_unseen",),
-}
-_HOME = {name: home for home, names in _HOMES.items() for name in names}
-
-__all__ = sorted(_HOME)
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"vipcli.markers.{_HOME[name]}"), name)
+__getattr__, __all__ = door(
+    __name__,
+    {
+        "clip": ("inside",),
+        "drawing": ("coverage", "draw"),
+        "palette": ("TRAINED", "Color", "assign"),
+        "shapes": (
+            *("KINDS", "Arrow", "Box", "Contour", "Ellipse", "Marker", "Mask"),
+            *("Pixels", "Point", "Scribble", "Tag", "Triangle"),
+        ),
+        "spec": ("BoxFormat", "Coords", "named", "parse", "render"),
+        "visibility": ("warn_if_unseen",),
+    },
+)

@@ -62,12 +62,12 @@ def _stroke(canvas: np.ndarray, marker: Marker, origin: np.ndarray, width: float
     _line(canvas, outline(marker) - origin, width, paint)
 
 
-def _fill(canvas: np.ndarray, marker: Mask, origin: np.ndarray, width: float, paint: Paint) -> None:
+def _fill(canvas: np.ndarray, marker: Mask, origin: np.ndarray, _width: float, paint: Paint) -> None:
     if marker.bitmap is None:
         _polygon(canvas, outline(marker) - origin, paint)
         return
-    (left, top), (height, width_) = origin, canvas.shape[:2]
-    inside = marker.bitmap[top : top + height, left : left + width_] != 0
+    (left, top), (height, width) = origin, canvas.shape[:2]
+    inside = marker.bitmap[top : top + height, left : left + width] != 0
     for row in range(0, len(inside), _STRIP):  # whole strips of paint need no second picture
         strip = canvas[row : row + _STRIP][: len(inside) - row, : inside.shape[1]]
         solid = cv2.rectangle(np.empty_like(strip), (0, 0), strip.shape[1::-1], paint, cv2.FILLED)
@@ -85,7 +85,7 @@ def _arrow(canvas: np.ndarray, marker: Arrow, origin: np.ndarray, width: float, 
     _polygon(canvas, np.array([tip, base + across, base - across]) - origin, paint)
 
 
-def _plate(canvas: np.ndarray, marker: Tag, origin: np.ndarray, width: float, paint: Paint) -> None:
+def _plate(canvas: np.ndarray, _marker: Tag, _origin: np.ndarray, _width: float, paint: Paint) -> None:
     cv2.rectangle(canvas, (0, 0), canvas.shape[1::-1], paint, cv2.FILLED)
 
 
@@ -135,7 +135,7 @@ def _blend(canvas: np.ndarray, marker: Marker, origin: np.ndarray, size: tuple[i
 
 
 def _region(marker: Marker, size: tuple[int, int]) -> tuple[int, int, int, int]:
-    """The part of the picture that holds all of the marker: left, top, right, bottom; of no size where it lies outside."""
+    """The part of the picture that holds the marker: left, top, right, bottom; without area where it lies outside."""
     if isinstance(marker, Tag):  # kept inside the picture, whatever its spot
         rows, columns = _glyphs(marker, size).shape
         left = min(max(0, round(marker.x - columns / 2)), size[0] - columns)

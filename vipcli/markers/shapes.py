@@ -334,7 +334,9 @@ class Mask(Marker):
             return
         if self.bitmap.ndim != 2:
             raise MarkerError(f"a mask's bitmap is (height, width), got {self.bitmap.ndim} dimensions")
-        rows, columns = self.bitmap.any(axis=1).nonzero()[0], self.bitmap.any(axis=0).nonzero()[0]
+        import numpy as np
+
+        rows, columns = np.flatnonzero(self.bitmap.any(axis=1)), np.flatnonzero(self.bitmap.any(axis=0))
         if not len(rows):
             raise MarkerError("the mask is empty: no pixel of it is set")
         box = (columns[0], rows[0]), (columns[-1] + 1.0, rows[-1] + 1.0)

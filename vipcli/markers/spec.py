@@ -7,6 +7,7 @@ picture's width (x) or height (y). Units are explicit, never guessed.
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,8 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from vipcli.errors import MarkerError, PictureError, quote
 from vipcli.markers.clip import inside
-from vipcli.markers.geometry import outline
-from vipcli.markers.palette import TRAINED, Color
+from vipcli.markers.palette import Color
 from vipcli.markers.shapes import KINDS, MAX_POINTS, Arrow, Box, Ellipse, Marker, Mask, Pixels, Point, Tag
 
 if TYPE_CHECKING:
@@ -64,10 +64,10 @@ def parse(
     kind: the shape, where a flag has said it already; None: it stands in `text`, ``box`` when left out.
     Raises `MarkerError` with a sentence that quotes `text` and says what was expected.
     """
-    given = kind
+    flag, body = f"--{kind}" if kind else "marker", text
     try:
         if kind is None:
-            kind, text = _split_shape(text)
+            kind, body = _split_shape(text)
         for what, value, known in (
             ("shape", kind, KINDS),
             ("unit of coordinates", coords, _UNITS),
@@ -75,11 +75,9 @@ def parse(
         ):
             if value not in known:
                 raise MarkerError(f"there is no {what} {quote(value)!r}; use one of {', '.join(known)}")
-        return inside(_parse(text, size, kind, coords, box_format), size)
+        return inside(_parse(body, size, kind, coords, box_format), size)
     except MarkerError as error:
-        flag = f"--{given}" if given else "marker"
-        shown = quote(text) if given or kind in (None, "box") else f"{kind}:{quote(text)}"
-        raise MarkerError(f"{flag} {shown}: {error}") from None
+        raise MarkerError(f"{flag} {quote(text)}: {error}") from None
 
 
 def render(marker: Marker) -> str:
@@ -88,7 +86,10 @@ def render(marker: Marker) -> str:
     A mask from a bitmap is written as the rectangle around it, since its pixels have no text form.
     """
     name = f"{marker.name}=" if marker.name else ""
-    points = outline(marker)[:-1].tolist() if isinstance(marker, Mask) else marker.points
+    points = marker.points
+    if isinstance(marker, Mask) and marker.bitmap is not None:
+        (x1, y1), (x2, y2) = points
+        points = (x1, y1), (x2, y1), (x2, y2), (x1, y2)
     numbers = ",".join(_number(value) for point in points for value in point)
     style = []
     if marker.color is not None:
@@ -223,8 +224,10 @@ def _bitmap(path: str) -> np.ndarray:
 
 
 def _color(color: Color) -> str:
-    code = "#{:02x}{:02x}{:02x}".format(*color.rgb)
-    return code if Color.of(code).name == color.name and TRAINED[color.name] != color.rgb else color.name
+    with contextlib.suppress(MarkerError):
+        if Color.of(color.name) == color:
+            return color.name
+    return "#{:02x}{:02x}{:02x}".format(*color.rgb)
 
 
 def _number(value: float) -> str:

@@ -54,8 +54,8 @@ def _problem(marker: Marker, size: tuple[int, int], fitted: Fitted, side: int, p
     encloses = marker.kind in ("box", "ellipse", "contour", "mask", "triangle")
     if encloses and (right - left < patch / 2 or bottom - top < patch / 2):
         return (
-            f"marks {right - left:.0f} x {bottom - top:.0f} pixels of what the model sees, less than half of one of its "
-            f"{patch}-pixel patches: cut the picture out around it first"
+            f"marks {right - left:.0f} x {bottom - top:.0f} pixels of what the model sees, less than half of one of "
+            f"its {patch}-pixel patches: cut the picture out around it first"
         )
     if not coverage(marker, size)[0].any():
         return "covers nothing of the picture"

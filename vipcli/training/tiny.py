@@ -232,6 +232,7 @@ def _ids(pieces: PreTrainedTokenizerFast, text: str) -> list[int]:
 
 
 def collate(drawn: list[tuple[Lesson, list[int], list[int]]]) -> Batch:
+    """Stack lessons; pictures are normalised as CLIP's processor does it."""
     mean = np.array([0.48145466, 0.4578275, 0.40821073], np.float32)
     std = np.array([0.26862954, 0.26130258, 0.27577711], np.float32)
     pixels = (np.stack([one.pixels for one, _, _ in drawn]) / np.float32(255) - mean) / std
@@ -313,6 +314,7 @@ class Learner(nn.Module):
 
 
 def train(stage: str, run: Path, steps: int, batch: int, seed: int, dtype: torch.dtype) -> None:
+    """Run a stage up to `steps`, from its last checkpoint in `run` where there is one."""
     torch.manual_seed(seed)
     run.mkdir(parents=True, exist_ok=True)
     pieces = tokenizer()
@@ -417,6 +419,7 @@ def export(run: Path, to: Path) -> None:
 
 
 def main() -> None:
+    """The command line of this file."""
     parser = argparse.ArgumentParser(description="Make the embedded model `tiny`.")
     parser.add_argument("stage", choices=("tower", "joint", "export"))
     parser.add_argument("--run", type=Path, default=Path("runs/tiny"), help="folder of checkpoints and logs")
