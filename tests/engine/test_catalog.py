@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
@@ -54,7 +55,7 @@ def cached(cache: Path, repo: str, *files: str, revision: str = "main", commit: 
     (home / "refs" / revision).write_text(commit)
     for name in ("config.json", "model.safetensors.index.json", *files):
         blob = home / "blobs" / f"{commit[:8]}-{name}"
-        blob.write_text('{"weight_map": {"a": "%s", "b": "%s", "c": "%s"}}' % tuple(SHARDS))
+        blob.write_text(json.dumps({"weight_map": {f"tensor {shard}": shard for shard in SHARDS}}))
         (snapshot / name).symlink_to(os.path.relpath(blob, snapshot))
     (home / "blobs" / "4665.incomplete").write_bytes(bytes(9))
     return snapshot
@@ -87,7 +88,11 @@ def test_a_hub_id_with_and_without_a_revision() -> None:
 
 @pytest.mark.parametrize(
     "nonsense",
-    ["", " ", "8b", "no such/thing", "./nowhere", "~/nowhere", "/nowhere", "a/b/c", "../a", "a/../b", "-a/b", "a\0/b"],
+    [
+        *("", " ", "8b", "no such/thing", "./nowhere", "~/nowhere", "~nobody", "/nowhere", "../a", "a" * 5000),
+        *("a/b/c", "a/../b", "-a/b", "a/b-", "a--b/c", "a/b..c", "a/b.git", "ä/b", "a\0/b", "a/b\n"),
+        *("a/" + "b" * 97, "a/b@../../etc"),
+    ],
 )
 def test_a_name_that_is_none(nonsense: str) -> None:
     with pytest.raises(ModelError) as error:
@@ -99,10 +104,9 @@ def test_a_name_that_is_none(nonsense: str) -> None:
 
 @given(st.text(max_size=40))
 def test_any_name_is_a_model_or_one_sentence(name: str) -> None:
-    try:
-        assert resolve(name).name in (name, "tiny")
-    except ModelError as error:
-        assert str(error).isprintable()
+    with contextlib.suppress(ModelError):
+        model = resolve(name)
+        assert located(model) in (None, model.folder)
 
 
 # The Hub cache
@@ -151,7 +155,7 @@ def test_of_several_revisions_the_one_asked_for_is_found(cache: Path) -> None:
 def test_half_a_download_isnt_here(files: list[str], cache: Path) -> None:
     cached(cache, "a/b", *files)
     assert located(resolve("a/b")) is None
-    with pytest.raises(ModelError, match="^a/b isn't on this machine; get it with: vip models pull a/b$"):
+    with pytest.raises(ModelError, match=r"^a/b isn't on this machine; get it with: vip models pull a/b$"):
         input_square(resolve("a/b"))
 
 
@@ -230,22 +234,23 @@ def test_a_card_is_shown_without_its_yaml_header(tmp_path: Path) -> None:
 
 # Fetching
 
-HUB = {  # what our Hub says for a repository: status, X-Error-Code, body
-    "acme/missing": (401, "RepoNotFound", {"error": "Repository not found"}),
+HUB: dict[str, tuple[int, str, Any]] = {  # what our Hub says for a repository: status, X-Error-Code, body
+    "acme/missing": (404, "RepoNotFound", {"error": "Repository not found"}),
+    "acme/private": (401, "", {"error": "Invalid username or password."}),
     "acme/gated": (403, "GatedRepo", {"error": "Access to model acme/gated is restricted."}),
     "acme/old": (404, "RevisionNotFound", {"error": "Invalid rev id: v9"}),
-    "acme/broken": (501, "", {"error": "Internal\nerror"}),
+    "acme/broken": (500, "", {"error": "Internal\nerror"}),
     "acme/nonsense": (200, "", ["nonsense"]),
-    "acme/pickled": (200, "", {"id": "acme/pickled", "sha": COMMIT, "siblings": [{"rfilename": "pytorch_model.bin"}]}),
+    "acme/pickled": (200, "", {"id": "acme/pickled", "sha": COMMIT}),
 }
 SENTENCES = {
     "acme/missing": "there is no model acme/missing on the Hub, or it is private: check the name, or set HF_TOKEN",
+    "acme/private": "acme/private can't be fetched: the Hub refuses the token; log in again (hf auth login)",
     "acme/gated": "acme/gated is gated: accept its terms on its Hub page and log in (hf auth login, or set HF_TOKEN)",
     "acme/old@v9": "acme/old has no revision 'v9'",
     "acme/broken": "acme/broken can't be fetched: ",
     "acme/nonsense": "acme/nonsense can't be fetched: ",
     "acme/pickled": "acme/pickled has no safetensors weights, and vip loads no pickled ones: they can run code",
-    "acme/b@../../etc": "acme/b can't be fetched: ",
 }
 PULL = """
 import json, sys
@@ -264,7 +269,9 @@ class Hub(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         repo = "/".join(self.path.split("/")[3:5])
-        status, code, body = HUB.get(repo, (404, "RepoNotFound", {}))
+        status, code, body = HUB[repo]
+        if "/tree/" in self.path:
+            body = [{"type": "file", "path": "pytorch_model.bin", "size": 9, "oid": COMMIT}]
         data = json.dumps(body).encode()
         self.send_response(status)
         self.send_header("Content-Type", "application/json")
@@ -292,7 +299,7 @@ def pulled(names: list[str], **environment: str) -> list[str]:
     """What ``pull`` says of each name, in a process of its own: huggingface_hub reads the environment once."""
     done = subprocess.run(
         [sys.executable, "-c", PULL, *names],
-        env=os.environ | {"HF_HUB_DISABLE_TELEMETRY": "1", "HF_HUB_ETAG_TIMEOUT": "2"} | environment,
+        env=os.environ | {"HF_HUB_DISABLE_TELEMETRY": "1", "NO_PROXY": "127.0.0.1"} | environment,
         capture_output=True,
         text=True,
         timeout=60,

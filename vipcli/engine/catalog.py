@@ -50,7 +50,8 @@ MODELS: dict[str, Model] = {
 }
 """The models with a short name."""
 
-_REPO = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+# What the Hub takes for owner/name, and as a revision whatever git may call one.
+_REPO = re.compile(r"(?!.*--|.*\.\.|.*\.git\Z)\w[\w.-]*\b/\w[\w.-]{0,95}\b", re.ASCII)
 
 
 def resolve(ref: str) -> Model:
@@ -62,12 +63,11 @@ def resolve(ref: str) -> Model:
         return MODELS["7b"] if _auto_takes_7b() else MODELS["tiny"]
     if ref in MODELS:
         return MODELS[ref]
-    folder = Path(ref).expanduser()
-    if folder.is_dir():
-        return Model(ref, folder=folder)
+    folder = os.path.expanduser(ref)
+    if os.path.isdir(folder):  # unlike Path's, these two raise nothing, whatever the name
+        return Model(ref, folder=Path(folder))
     repo, _, revision = ref.partition("@")
-    looks_like_path = ref.startswith((".", "/", "~")) or ref.count("/") > 1 or (os.sep != "/" and os.sep in ref)
-    if looks_like_path or not _REPO.fullmatch(repo):
+    if not _REPO.fullmatch(repo) or ".." in revision:
         names = ", ".join(MODELS)
         raise ModelError(
             f"there is no model {quote(ref)!r}: use {names}, a folder that exists, or a Hub id like owner/name"
@@ -123,10 +123,11 @@ def pull(model: Model) -> Path:
         raise ModelError(
             f"{shown} can't be fetched: the Hub can't be reached (check the network, HF_ENDPOINT and HF_HUB_OFFLINE)"
         ) from None
-    except errors.HfHubHTTPError as error:
-        raise ModelError(f"{shown} can't be fetched: {quote(str(error).splitlines()[0], 160)}") from None
-    except (OSError, ValueError) as error:
-        raise ModelError(f"{shown} can't be fetched: {quote(str(error).splitlines()[0], 160)}") from None
+    except Exception as error:  # a full disk, a proxy's login page in the Hub's place, ...
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        if isinstance(error, errors.HfHubHTTPError) and error.response.status_code == 401:
+            reason = "the Hub refuses the token; log in again (hf auth login)"
+        raise ModelError(f"{shown} can't be fetched: {quote(reason, 160)}") from error
     if not _has_weights(Path(folder)):
         raise ModelError(f"{shown} has no safetensors weights, and vip loads no pickled ones: they can run code")
     return Path(folder)
@@ -171,7 +172,7 @@ def _has_weights(folder: Path) -> bool:
     if not index.is_file():
         return (folder / "model.safetensors").is_file()
     shards = {str(shard) for shard in _object(_json(index).get("weight_map")).values()}
-    return bool(shards) and all((folder / shard).is_file() for shard in shards)
+    return bool(shards) and all(os.path.isfile(folder / shard) for shard in shards)
 
 
 def _json(file: Path) -> dict:

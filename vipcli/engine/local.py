@@ -6,6 +6,7 @@ Weights are safetensors only; code that comes with a checkpoint is never run.
 from __future__ import annotations
 
 import json
+import os
 from collections import Counter
 from collections.abc import Collection, Generator
 from pathlib import Path
@@ -265,7 +266,7 @@ def _check_weights(model: Model, folder: Path) -> Counter[str]:
             raise ModelError(f"{shown}: its {index.name} can't be read; fetch the checkpoint again")
     else:
         names = ["model.safetensors"]
-    missing = [name for name in names if not (folder / name).is_file()]
+    missing = [name for name in names if not os.path.isfile(folder / name)]
     if missing and index.is_file():
         raise ModelError(
             f"{shown}: {len(missing)} of {len(names)} weight files are missing (first {quote(missing[0])}); "

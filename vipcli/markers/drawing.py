@@ -23,7 +23,7 @@ __all__ = ["coverage", "draw"]
 
 _SHIFT = 4  # OpenCV's fixed-point bits: a 16th of a pixel
 _THICKEST = 32_767  # OpenCV's limit
-_CELL, _STRIP = 8, 64  # pixels to a cell of the sketch that says where a line runs; rows that are mixed at a time
+_CELL, _STRIP = 4, 64  # pixels to a cell of the sketch that says where a line runs; rows that are mixed at a time
 
 Paint = RGB | tuple[int]
 

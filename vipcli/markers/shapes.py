@@ -51,6 +51,9 @@ class Pixels(float):
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Pixels) and float(self) == float(other)
 
+    def __ne__(self, other: object) -> bool:
+        return not self == other
+
     def __hash__(self) -> int:
         return hash((Pixels, float(self)))
 
