@@ -145,7 +145,7 @@ def test_wrong_usage_is_one_sentence_and_exit_2(vip, meadow, tmp_path, monkeypat
 
 
 def test_a_model_that_is_not_there_is_one_sentence_and_exit_1(vip, meadow, monkeypatch, tmp_path):
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
     outcome = vip("ask", "-m", "13b", meadow, "Hm?")
     assert (outcome.code, outcome.out) == (1, "")
     assert "vip models pull 13b" in one_line(outcome.err)

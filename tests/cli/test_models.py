@@ -7,7 +7,7 @@ import vipcli
 
 
 def test_the_list_says_what_is_here_and_what_must_be_fetched(vip, monkeypatch, tmp_path):
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
     rows = vip("models").out.splitlines()
     assert [row.split()[0] for row in rows] == ["tiny", "7b", "13b"]
     assert "here" in rows[0]
@@ -29,7 +29,7 @@ def test_path_and_pull_of_the_embedded_model_print_its_folder(vip):
 
 
 def test_a_model_that_is_not_here_has_no_path(vip, monkeypatch, tmp_path):
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
     outcome = vip("models", "path", "7b")
     assert (outcome.code, outcome.out) == (1, "")
     assert "vip models pull 7b" in outcome.err

@@ -26,13 +26,19 @@ app.command("mark", cls=MarkerCommand)(mark.mark)
 app.add_typer(models.app, name="models")
 
 
-@app.callback()
-def _vip(
-    version: Annotated[bool, typer.Option("--version", help="Show the version and leave.", is_eager=True)] = False,
-) -> None:
-    if version:
+def _show_version(wanted: bool) -> None:
+    if wanted:
         console.line(f"vip {__version__}")
         raise typer.Exit
+
+
+@app.callback()
+def _vip(
+    version: Annotated[  # noqa: ARG001 - its callback does the work
+        bool, typer.Option("--version", help="Show the version and leave.", is_eager=True, callback=_show_version)
+    ] = False,
+) -> None:
+    pass
 
 
 def run(arguments: list[str]) -> int:

@@ -46,7 +46,7 @@ def _problem(marker: Marker, size: tuple[int, int], fitted: Fitted, side: int, p
     left, right = x1 * scale_x + offset_x, x2 * scale_x + offset_x
     top, bottom = y1 * scale_y + offset_y, y2 * scale_y + offset_y
     x, y = marker.anchor[0] * scale_x + offset_x, marker.anchor[1] * scale_y + offset_y
-    if right <= 0 or bottom <= 0 or left >= side or top >= side or not (0 <= x <= side and 0 <= y <= side):
+    if not (-0.5 < x < side + 0.5 and -0.5 < y < side + 0.5):  # the anchor may lie on the very edge
         return "is cut away before the model sees the picture: use --fit pad"
     line = marker.line_width(size) * min(scale_x, scale_y)
     if marker.kind not in ("mask", "point", "tag") and line < 0.5:
