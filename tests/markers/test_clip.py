@@ -33,7 +33,7 @@ def test_a_box_becomes_what_the_picture_has_of_it(x: tuple[int, int], y: tuple[i
     box = Box(x[0], y[0], x[1], y[1], name="dog", width=5)
     columns, rows = set(range(*x)) & set(range(400)), set(range(*y)) & set(range(300))  # the pixels it holds
     if not columns or not rows:
-        with pytest.raises(MarkerError, match="^it lies outside the picture, which is 400 x 300 pixels$"):
+        with pytest.raises(MarkerError, match=r"^it lies outside the picture, which is 400 x 300 pixels$"):
             inside(box, SIZE)
         return
     placed, said = as_it_lies(box)
@@ -77,5 +77,5 @@ def test_a_scribble_may_run_along_the_edge() -> None:
 def test_a_mask_must_be_as_large_as_the_picture() -> None:
     fits, turned = Mask(bitmap=np.ones((300, 400), bool)), Mask(bitmap=np.ones((400, 300), bool))
     assert as_it_lies(fits) == (fits, [])
-    with pytest.raises(MarkerError, match="^the mask is 300 x 400 pixels and the picture 400 x 300; they must be the"):
+    with pytest.raises(MarkerError, match=r"^the mask is 300 x 400 pixels and the picture 400 x 300; they must be the"):
         inside(turned, SIZE)

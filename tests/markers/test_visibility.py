@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import warnings
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -54,7 +55,7 @@ def around(x: float, y: float, reach: float) -> list[Marker]:
         Contour(corners),
         Mask(corners),
         Scribble(corners),
-        Tag(x, y, name="7"),
+        Tag(x, y),
     ]
 
 
@@ -94,7 +95,7 @@ def test_a_marker_on_the_very_edge_is_not_cut_away() -> None:
     for width, height in [*random_sizes(20), (401, 300), (300, 401)]:
         spots = [(0, 0), (width, 0), (width, height), (0, height)]
         edge: list[Marker] = [Point(x, y) for x, y in spots]
-        edge += [Scribble((a, b)) for a, b in zip(spots, spots[1:], strict=False)]
+        edge += [Scribble((a, b)) for a, b in pairwise(spots)]
         for mode in ("pad", "stretch"):
             assert warned(edge, (width, height), mode) == []
 

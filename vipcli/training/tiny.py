@@ -1,11 +1,13 @@
 """Make the embedded model: a small `VipLlavaForConditionalGeneration`, trained on scenes that this project draws.
 
-Two stages. ``tower`` teaches the vision tower alone, by linear heads on every patch: which thing lies there, which
-marker is drawn across it, and by which marker of which colour the thing is marked. ``joint`` adds the projector and the
-language model, which learn to answer, with the heads kept on. Learning to answer from scratch doesn't work in
-reasonable time; with the heads the tower binds each marker to its thing, and the language model only looks up and copies.
+Three stages. ``tower`` teaches the vision tower alone, by linear heads on every patch: which thing lies there, which
+marker is drawn across it, and by which marker of which colour the thing is marked. ``text`` teaches the projector and
+the language model to answer while the tower is held still. ``joint`` teaches everything, the heads kept on. Learning to
+answer from scratch doesn't work in reasonable time; with the heads the tower binds each marker to its thing, and the
+language model only looks up and copies.
 
     python -m vipcli.training.tiny tower --steps 8000 --run runs/tiny
+    python -m vipcli.training.tiny text --steps 4000 --run runs/tiny
     python -m vipcli.training.tiny joint --steps 30000 --run runs/tiny
     python -m vipcli.training.tiny export --run runs/tiny --to vipcli/models/tiny
 
@@ -245,6 +247,9 @@ def collate(drawn: list[tuple[Lesson, list[int], list[int]]]) -> Batch:
 
 
 _TOWER_RATE = {"tower": 0.5, "joint": 0.25}
+_REST_RATE = {"tower": 1.0, "text": 0.3, "joint": 0.3}
+_AFTER = {"text": "tower", "joint": "text"}
+_FIRST_LESSON = {"tower": 0, "text": 2 * 10**9, "joint": 10**9}  # no stage sees the lessons of another
 
 
 def optimizers(stage: str, model: nn.Module, heads: Heads) -> list[torch.optim.Optimizer]:
@@ -254,12 +259,13 @@ def optimizers(stage: str, model: nn.Module, heads: Heads) -> list[torch.optim.O
     parts: list[tuple[str, nn.Parameter]] = list(model.named_parameters())
     for name, parameter in parts:
         tower = "vision_tower" in name
-        if stage == "tower" and not tower:
+        if stage == ("text" if tower else "tower"):  # it doesn't learn in this stage
             continue
-        rate = _TOWER_RATE[stage] if tower else 1.0
+        rate = _TOWER_RATE[stage] if tower else _REST_RATE[stage]
         inside = parameter.ndim == 2 and ".layers." in name
         (matrices if inside else others).setdefault(rate, []).append(parameter)
-    others.setdefault(_TOWER_RATE[stage], []).extend(heads.parameters())
+    if stage != "text":
+        others.setdefault(_TOWER_RATE[stage], []).extend(heads.parameters())
     return [
         torch.optim.Muon(
             [{"params": p, "lr": 2e-3 * rate, "base": 2e-3 * rate} for rate, p in matrices.items()],
@@ -280,7 +286,7 @@ def rate_at(step: int, steps: int) -> float:
 
 
 class Learner(nn.Module):
-    """The forward pass of a step: losses of the heads and, in the joint stage, of the answers."""
+    """The forward pass of a step: losses of the heads and, after the tower stage, of the answers."""
 
     def __init__(self, model: VipLlavaForConditionalGeneration, heads: Heads, stage: str) -> None:
         super().__init__()
@@ -301,8 +307,9 @@ class Learner(nn.Module):
         return self.model.model.language_model(inputs_embeds=embedded, use_cache=False).last_hidden_state
 
     def forward(self, batch: Batch) -> tuple[torch.Tensor, dict[str, float]]:
-        layers = self.see(batch.pixels.to(self.model.dtype))
-        dense, right = self.heads(layers[0].float(), batch)
+        with torch.set_grad_enabled(self.stage != "text"):
+            layers = self.see(batch.pixels.to(self.model.dtype))
+            dense, right = self.heads(layers[0].float(), batch)
         if self.stage == "tower":
             return dense, right
         known = batch.labels != -100
@@ -313,8 +320,13 @@ class Learner(nn.Module):
         return loss + 0.15 * dense, right
 
 
-def train(stage: str, run: Path, steps: int, batch: int, seed: int, dtype: torch.dtype) -> None:
-    """Run a stage up to `steps`, from its last checkpoint in `run` where there is one."""
+def train(
+    stage: str, run: Path, steps: int, batch: int, seed: int, dtype: torch.dtype, begin: Path | None = None
+) -> None:
+    """Run a stage up to `steps`, from its last checkpoint in `run` where there is one.
+
+    begin: a checkpoint whose weights a new stage starts from; None: that of the stage before.
+    """
     torch.manual_seed(seed)
     run.mkdir(parents=True, exist_ok=True)
     pieces = tokenizer()
@@ -334,8 +346,8 @@ def train(stage: str, run: Path, steps: int, batch: int, seed: int, dtype: torch
             tool.load_state_dict(state)
             for group, base in zip(tool.param_groups, bases, strict=True):
                 group["base"] = base
-    elif stage == "joint":
-        saved = torch.load(run / "tower.pt", weights_only=True)
+    elif begin := begin or (run / f"{_AFTER[stage]}.pt" if stage in _AFTER else None):
+        saved = torch.load(begin, weights_only=True)
         model.load_state_dict(saved["model"])
         heads.load_state_dict(saved["heads"])
         average = saved["model"]
@@ -345,8 +357,7 @@ def train(stage: str, run: Path, steps: int, batch: int, seed: int, dtype: torch
         working = fresh_model(len(pieces))
         working.to(dtype)
     learner = Learner(working, heads, stage)
-    # Lessons of the two stages don't overlap: the second counts from a billion.
-    first = (10**9 if stage == "joint" else 0) + start * batch
+    first = _FIRST_LESSON[stage] + start * batch
     sampler: Iterator[int] = iter(range(first, first + (steps - start) * batch))
     loader = DataLoader(
         Lessons(seed, pieces), batch, sampler=sampler, collate_fn=collate, num_workers=2, prefetch_factor=4
@@ -421,8 +432,9 @@ def export(run: Path, to: Path) -> None:
 def main() -> None:
     """The command line of this file."""
     parser = argparse.ArgumentParser(description="Make the embedded model `tiny`.")
-    parser.add_argument("stage", choices=("tower", "joint", "export"))
+    parser.add_argument("stage", choices=("tower", "text", "joint", "export"))
     parser.add_argument("--run", type=Path, default=Path("runs/tiny"), help="folder of checkpoints and logs")
+    parser.add_argument("--begin", type=Path, help="checkpoint to start a stage from, if not the stage before")
     parser.add_argument("--to", type=Path, default=Path("vipcli/models/tiny"), help="folder of the exported model")
     parser.add_argument("--steps", type=int, default=10_000)
     parser.add_argument("--batch", type=int, default=32)
@@ -436,7 +448,8 @@ def main() -> None:
     if options.stage == "export":
         export(options.run, options.to)
     else:
-        train(options.stage, options.run, options.steps, options.batch, options.seed, getattr(torch, options.dtype))
+        dtype = getattr(torch, options.dtype)
+        train(options.stage, options.run, options.steps, options.batch, options.seed, dtype, options.begin)
 
 
 if __name__ == "__main__":
