@@ -10,17 +10,20 @@ if ! "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null
 fi
 stamp=.venv/set-up-for
 want=$(cat pyproject.toml constraints.txt setup.sh | cksum)
-if [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$want" ]; then exit 0; fi
+if [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$want" ] && .venv/bin/python -c 'import vipcli' 2>/dev/null; then exit 0; fi
 
 echo "setting up .venv, which takes a minute or two" >&2
-"$python" -m venv .venv
+"$python" -m venv --clear .venv
 pip=".venv/bin/python -m pip --disable-pip-version-check -q"
 torch=$(sed -n 's/^torch==//p' constraints.txt)
 case "$(uname -s)" in
 Linux)
-    # Its CPU build lies on torch's own index; where that can't be reached, whatever pip finds must do.
-    $pip install --no-deps --retries 1 --index-url https://download.pytorch.org/whl/cpu "torch==$torch+cpu" 2>/dev/null ||
+    # The CPU build lies on torch's own index; where that can't be reached, whatever pip finds must do.
+    if ! $pip install --no-deps --retries 1 --index-url https://download.pytorch.org/whl/cpu "torch==$torch+cpu" 2>/dev/null
+    then
+        echo "torch's own index can't be reached: taking torch $torch from elsewhere, which may be a large CUDA build" >&2
         $pip install --no-deps "torch==$torch"
+    fi
     ;;
 *) $pip install --no-deps "torch==$torch" ;;
 esac

@@ -7,10 +7,10 @@ from pathlib import Path
 
 from vipcli import Box, mark, open_engine, to_request
 
-marked = mark(Path(__file__).parent / "meadow.png", [Box(390, 50, 525, 245)])
+marked = mark(Path(__file__).parent / "meadow.png", [Box(390, 50, 560, 250)])
 marked.save("marked.png")
 
 engine = open_engine("tiny")
-for token in engine.stream(to_request(marked, "What is @1?", engine)):
+for token in engine.stream(to_request(marked, "What is this?", engine)):
     print(token.text, end="", flush=True)
 print()

@@ -1,8 +1,7 @@
 #!/bin/sh
-# Ask the same about every picture of a folder; answers go to a JSON Lines file, failures to stderr.
+# Ask the same about every PNG of a folder: answers go to a JSON Lines file, what fails to stderr.
 #   sh examples/folder.sh examples answers.jsonl
 set -u
 folder=${1:?usage: folder.sh FOLDER ANSWERS.jsonl}
 answers=${2:?usage: folder.sh FOLDER ANSWERS.jsonl}
-vip ask "$folder"/meadow.png "$folder"/pond.png "$folder"/lost.png \
-    --box 60%,5%,95%,60% "What is @1?" --json --model tiny >"$answers"
+vip ask "$folder"/*.png --box 55%,5%,95%,60% "What is @1?" --json --model tiny >"$answers"

@@ -1,4 +1,4 @@
-"""The embedded model on real questions, through the whole line. Its figures are measured by `examples/tiny/judge.py`."""
+"""The embedded model on real questions, through the whole line; `examples/tiny/judge.py` measures its figures."""
 
 import json
 import re
@@ -40,7 +40,8 @@ def test_it_is_a_plain_small_fp16_checkpoint_that_transformers_loads_by_itself()
 
 def test_it_knows_at_least_sixty_things():
     assert len(THINGS) >= 60
-    assert all(f" {name}" in card(TINY) for name in THINGS), "the card lists them"
+    words = set(re.findall(r"\w+", card(TINY)))
+    assert words >= set(THINGS), "the card lists them"
 
 
 def test_the_card_says_what_the_issue_asked_for(figures):

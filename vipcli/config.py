@@ -42,7 +42,7 @@ def load_settings(folder: Path | None = None, environment: Mapping[str, str] | N
     known = [field.name for field in fields(Settings)]
     values: dict[str, Any] = {}
     for file in (user_file(environment), _project_file(folder)):
-        if file is not None and file.is_file():
+        if file is not None and os.path.isfile(file):
             values |= _read(file, known)
     for name in known:
         if value := environment.get(f"VIP_{name.upper()}"):
@@ -54,6 +54,8 @@ def user_file(environment: Mapping[str, str] | None = None) -> Path | None:
     """The user's settings file; None where there is no home to keep it in."""
     environment = os.environ if environment is None else environment
     if named := environment.get("VIP_CONFIG"):
+        if not os.path.isfile(named):
+            raise UsageError(f"VIP_CONFIG names {quote(named)}, which is no file")
         return Path(named)
     import platformdirs
 
@@ -76,7 +78,7 @@ def _project_file(folder: Path | None) -> Path | None:
         folder = (folder or Path.cwd()).absolute()
     except OSError:  # the current folder was deleted
         return None
-    return next((here / "vip.toml" for here in (folder, *folder.parents) if (here / "vip.toml").is_file()), None)
+    return next((here / "vip.toml" for here in (folder, *folder.parents) if os.path.isfile(here / "vip.toml")), None)
 
 
 def _read(file: Path, known: list[str]) -> dict[str, str]:

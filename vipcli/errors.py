@@ -66,8 +66,8 @@ class ModelError(VipError):
 class MissingExtra(VipError):
     """An optional library is missing."""
 
-    def __init__(self, what: str, extra: str) -> None:
-        super().__init__(f"{what}; install it with: pip install 'vipcli[{extra}]'")
+    def __init__(self, what: str, package: str) -> None:
+        super().__init__(f"{what} needs {package}; install it with: pip install {package}")
 
 
 class VipWarning(UserWarning):

@@ -94,7 +94,6 @@ def to_request(
     prompt = render(Conversation((Turn(text),), system), prompt_style, engine.template)
     request = Request(marked.picture, prompt, stop=stop_texts(prompt), **options)
     if engine.side is not None:
-        # The warning needs the geometry alone: fitting an empty picture of the same shape costs nothing.
         fitted = fit(marked.picture, engine.side, request.fit)
         warn_if_unseen(marked.markers, marked.size, fitted, engine.patch)
     return request

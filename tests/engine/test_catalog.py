@@ -25,8 +25,8 @@ from vipcli.engine import (
     Square,
     card,
     catalog,
+    devices,
     input_square,
-    local,
     located,
     pull,
     resolve,
@@ -167,15 +167,38 @@ def test_a_model_in_one_file_and_one_with_pickles_only(cache: Path) -> None:
     assert located(resolve("a/pickled")) is None
 
 
+def cached_7b(cache: Path, *files: str) -> int:
+    """A 7B of 3 MB in fp16 in the cache, or some of its files; returns the bytes that its weights are."""
+    snapshot = cached(cache, "llava-hf/vip-llava-7b-hf", *files)
+    header = json.dumps({"a": {"dtype": "F16", "shape": [500_000], "data_offsets": [0, 1_000_000]}}).encode()
+    for name in files:
+        (snapshot / name).write_bytes(len(header).to_bytes(8, "little") + header + bytes(1_000_000))
+    return 3_000_000
+
+
 @pytest.mark.parametrize(
-    ("files", "memory", "chosen"),
-    [(SHARDS, 40e9, "7b"), (SHARDS, 15e9, "tiny"), (SHARDS[:2], 40e9, "tiny"), ([], 40e9, "tiny")],
+    ("files", "free", "chosen"),
+    [(SHARDS, 2.1, "7b"), (SHARDS, 2.09, "tiny"), (SHARDS[:2], 9, "tiny"), ([], 9, "tiny")],
 )
-def test_auto_is_the_7b_where_it_is_complete_and_fits(
-    files: list[str], memory: float, chosen: str, cache: Path, monkeypatch: pytest.MonkeyPatch
+def test_auto_is_the_7b_where_it_is_complete_and_fits_in_the_dtype_it_would_have(
+    files: list[str], free: float, chosen: str, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    cached(cache, "llava-hf/vip-llava-7b-hf", *files)
-    monkeypatch.setattr(local, "memory_of_devices", lambda: {"cpu": int(1e9), "cuda:0": int(memory)})
+    size = cached_7b(cache, *files)
+    monkeypatch.setattr(devices, "choose_device", lambda _: devices.torch.device("cpu"))  # float32: twice the file
+    monkeypatch.setattr(devices, "_host_memory", lambda: int(free * size))
+    assert resolve("auto") is MODELS[chosen]
+
+
+@pytest.mark.parametrize(("free", "chosen"), [(1.05, "7b"), (1.04, "tiny")])
+def test_auto_asks_for_what_is_free_on_the_gpu_whatever_the_host_has(
+    free: float, chosen: str, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    size = cached_7b(cache, *SHARDS)
+    monkeypatch.setattr(devices, "_host_memory", lambda: 10**12)
+    gpu = devices.torch.cuda
+    monkeypatch.setattr(gpu, "is_available", lambda: True)
+    monkeypatch.setattr(gpu, "is_bf16_supported", lambda **_: True)
+    monkeypatch.setattr(gpu, "mem_get_info", lambda _: (int(free * size), 10**12))
     assert resolve("auto") is MODELS[chosen]
 
 
@@ -199,7 +222,6 @@ def test_a_published_model_that_isnt_here_sees_336_pixels_in_patches_of_14(name:
         ({"crop_size": {"height": 336, "width": 336}, "size": {"shortest_edge": 336}}, Square(336, 14)),
         ({"crop_size": 224, "size": 224}, Square(224, 14)),
         ({"size": {"height": 384, "width": 384}}, Square(384, 14)),
-        ({"image_processor": {"crop_size": {"height": 128, "width": 128}}}, Square(128, 14)),
         ({"size": {"shortest_edge": 56, "longest_edge": 1000}}, None),
         ({"size": {"height": 300, "width": 400}}, None),
         *(({"crop_size": odd, "image_processor": odd}, None) for odd in ([1, 1], "336", None, {"height": "x"}, -3, 0)),
@@ -217,6 +239,12 @@ def test_the_square_is_read_from_the_processors_file(
         for odd in ([], {"patch_size": "x"}, {"patch_size": 0}):
             edit_json(tmp_path / "config.json", vision_config=odd)
             assert input_square(Model("it", folder=tmp_path)) == square
+
+
+def test_a_processor_within_the_processors_file_comes_first_as_in_transformers(tmp_path: Path) -> None:
+    write_json(tmp_path / "processor_config.json", {"image_processor": {"crop_size": {"height": 128, "width": 128}}})
+    write_json(tmp_path / "preprocessor_config.json", {"crop_size": 224})
+    assert input_square(Model("it", folder=tmp_path)) == Square(128, 14)
 
 
 @pytest.mark.parametrize("text", ["", "{", "[1]", "[" * 100_000, "\0"])

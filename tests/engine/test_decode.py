@@ -81,6 +81,7 @@ def test_sampling_is_the_same_for_one_seed_and_another_for_another(engine: Local
         return ids_of(engine, Request(noise(0), ASKED, max_new_tokens=20, temperature=1.5, seed=seed, **options))
 
     assert sampled(7) == sampled(7)
+    assert sampled(2**63 - 1), "the largest"
     assert len({tuple(sampled(seed)) for seed in range(5)}) == 5
     assert sampled(None) != sampled(None)
     assert sampled(7, top_p=1e-6) == ids_of(engine, Request(noise(0), ASKED, max_new_tokens=20))
@@ -248,7 +249,8 @@ class Scripted:
     def forward(self, past_key_values: Any = None) -> None:
         """As transformers before 5.24 calls its cache."""
 
-    def __call__(self, **_: Any) -> Any:
+    def __call__(self, **options: Any) -> Any:
+        assert "logits_to_keep" not in options, "forward takes none"
         logits = torch.zeros(1, 1, 1000)
         logits[0, 0, next(self.ids)] = 1.0
 
@@ -332,11 +334,13 @@ def test_an_answer_that_fails_or_is_cancelled_halfway_is_never_called_complete()
         ({"top_p": 0}, "top_p must be above 0 and at most 1, got 0"),
         ({"top_p": 1.5}, "top_p must be above 0 and at most 1, got 1.5"),
         ({"max_new_tokens": 0}, "max_new_tokens must be 1 or more, got 0"),
-        ({"seed": -1}, "seed must be from 0 to 2^64 - 1, got -1"),
-        ({"seed": 2**64}, "seed must be from 0 to 2^64 - 1, got 18446744073709551616"),
+        ({"seed": -1}, "seed must be from 0 to 2^63 - 1, got -1"),
+        ({"seed": 2**63}, "seed must be from 0 to 2^63 - 1, got 9223372036854775808"),
+        ({"fit": "squash"}, "fit must be pad, crop or stretch, got squash"),
+        ({"fit": "\x1b[31m"}, "fit must be pad, crop or stretch, got \\x1b[31m"),
     ],
 )
-def test_a_request_with_impossible_numbers_is_refused(wrong: dict[str, Any], sentence: str) -> None:
+def test_a_request_with_impossible_values_is_refused(wrong: dict[str, Any], sentence: str) -> None:
     with pytest.raises(UsageError) as error:
         Request(None, "Hello", **wrong)
     assert str(error.value) == sentence

@@ -30,7 +30,7 @@ from engine.checkpoints import (
     write_published,
 )
 
-from vipcli.engine import Model, Request, Square, input_square, local
+from vipcli.engine import Model, Request, Square, devices, input_square
 from vipcli.engine.local import LocalEngine, load
 from vipcli.errors import MissingExtra, ModelError, PromptError, UsageError, VipError
 from vipcli.images import CLIP_MEAN
@@ -105,6 +105,20 @@ def test_the_picture_goes_in_padded_and_whole(checkpoint: Path) -> None:
     assert tuple(seen[SIDE // 2, 0]) == (200, 200, 200), "and its left edge is there"
 
 
+@pytest.mark.parametrize("mode", ["pad", "crop", "stretch"])
+def test_a_processor_that_would_enlarge_and_crop_leaves_a_fitted_picture_alone(
+    mode: Any, checkpoint: Path, tmp_path: Path
+) -> None:
+    folder = copied(checkpoint, tmp_path)
+    edit_json(folder / "preprocessor_config.json", size={"shortest_edge": SIDE + 8})
+    engine = load(Model("it", folder=folder))
+    picture = np.random.default_rng(0).integers(0, 256, (60, 90, 3), dtype=np.uint8)
+    pixels = engine.prepare(Request(picture, PROMPT, fit=mode))["pixel_values"]
+    its = engine.processor.image_processor
+    fitted = (engine.seen(picture, mode) / 255 - np.array(its.image_mean)) / np.array(its.image_std)
+    assert np.allclose(pixels[0].permute(1, 2, 0).numpy(), fitted, atol=1e-5)
+
+
 def test_a_template_that_writes_the_beginning_token_doesnt_double_it(checkpoint: Path) -> None:
     engine = load(Model("it", folder=checkpoint))
     for prompt in (PROMPT, f"<s>{PROMPT}"):
@@ -126,8 +140,8 @@ def test_a_dtype_that_was_asked_for_is_used(kind: str, checkpoint: Path) -> None
 
 @pytest.mark.parametrize("fast", [True, False])
 def test_a_large_model_is_bfloat16_where_the_cpu_is_fast_in_it(fast: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(local, "_cpu_is_fast_in_bf16", lambda: fast)
-    chosen = local._dtype("auto", torch.device("cpu"), 14_000_000_000)
+    monkeypatch.setattr(devices, "_cpu_is_fast_in_bf16", lambda: fast)
+    chosen = devices.choose_dtype("auto", torch.device("cpu"), 14_000_000_000)
     assert chosen == (torch.bfloat16 if fast else torch.float32)
 
 
@@ -363,15 +377,16 @@ def test_mps_without_mps(checkpoint: Path) -> None:
 def test_quantized_loading_without_bitsandbytes(bits: str, checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
     assert why(checkpoint, MissingExtra, load_in=bits) == (
-        f"--load-in {bits} needs bitsandbytes; install it with: pip install 'vipcli[quant]'"
+        f"--load-in {bits} needs bitsandbytes; install it with: pip install bitsandbytes"
     )
 
 
 def test_a_model_that_doesnt_fit_is_refused_with_the_numbers(checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    needed = 4 * sum(parameter.numel() for parameter in random_model().parameters())
-    monkeypatch.setattr(local, "_host_memory", lambda: needed)
+    weights = 4 * sum(parameter.numel() for parameter in random_model().parameters())
+    needed = weights + weights // 20  # room to answer
+    monkeypatch.setattr(devices, "_host_memory", lambda: needed)
     assert load(Model("it", folder=checkpoint))
-    monkeypatch.setattr(local, "_host_memory", lambda: needed - 1)
+    monkeypatch.setattr(devices, "_host_memory", lambda: needed - 1)
     assert why(checkpoint) == (
         "it needs 0.0 GB of memory on cpu and 0.0 GB are free; try --load-in 4bit or --device-map auto"
     )
@@ -380,20 +395,20 @@ def test_a_model_that_doesnt_fit_is_refused_with_the_numbers(checkpoint: Path, m
 
 def test_memory_is_counted_in_the_dtype_that_is_loaded() -> None:
     fp16, quantized = Counter(F16=14_000), Counter(F16=2_000, U8=3_500, I64=8)
-    assert [local._bytes_as(fp16, kind) for kind in (torch.float16, torch.float32)] == [14_000, 28_000]
-    assert local._bytes_as(quantized, torch.float32) == 4_000 + 3_500 + 8
+    assert [devices._bytes_as(fp16, kind) for kind in (torch.float16, torch.float32)] == [14_000, 28_000]
+    assert devices._bytes_as(quantized, torch.float32) == 4_000 + 3_500 + 8
 
 
 def test_free_memory_minds_a_containers_limit_but_not_the_files_it_has_read(tmp_path: Path) -> None:
-    everything = local._host_memory(tmp_path / "no container")
+    everything = devices._host_memory(tmp_path / "no container")
     (tmp_path / "memory.current").write_text("900000\n")
     (tmp_path / "memory.stat").write_text("anon 100000\nfile 800000\ninactive_file 700000\nactive_file 90000\n")
     (tmp_path / "memory.max").write_text("1000000\n")
-    assert local._host_memory(tmp_path) == 1_000_000 - (900_000 - 700_000 - 90_000)
+    assert devices._host_memory(tmp_path) == 1_000_000 - (900_000 - 700_000 - 90_000)
     (tmp_path / "memory.max").write_text("100000\n")
-    assert local._host_memory(tmp_path) == 0
+    assert devices._host_memory(tmp_path) == 0
     (tmp_path / "memory.max").write_text("max\n")
-    assert local._host_memory(tmp_path) == pytest.approx(everything, rel=0.2)
+    assert devices._host_memory(tmp_path) == pytest.approx(everything, rel=0.2)
 
 
 def test_running_out_while_loading_is_one_sentence(checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -491,3 +506,44 @@ def test_a_prompt_with_more_or_fewer_placeholders_than_pictures(picture: Any, pr
     engine = load(Model("it", folder=checkpoint))
     with pytest.raises(PromptError, match=r"^the prompt doesn't go with the picture: .*<image> tokens"):
         engine.stream(Request(picture, prompt))
+
+
+class Oddity(Exception):
+    """What nobody knows of."""
+
+
+@pytest.mark.parametrize("error", [TypeError("odd"), AttributeError("odd"), IndexError("odd"), Oddity("odd")])
+def test_whatever_a_foreign_checkpoint_raises_is_one_sentence(
+    error: Exception, checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any, **__: Any) -> None:
+        raise error
+
+    engine = load(Model("it", folder=checkpoint))
+    monkeypatch.setattr(engine.model, "forward", fail)
+    with pytest.raises(ModelError, match=r"^it can't answer: odd$"):
+        answer(engine)
+    monkeypatch.setattr(engine, "processor", fail)
+    monkeypatch.setattr(fail, "tokenizer", engine.model, raising=False)
+    monkeypatch.setattr(engine.model, "bos_token", None, raising=False)
+    with pytest.raises(ModelError, match=r"^it can't take this prompt: odd$"):
+        answer(engine)
+    monkeypatch.setattr(LocalEngine, "__init__", fail)
+    assert why(checkpoint) == "it can't be loaded: odd"
+
+
+def test_stopping_an_answer_and_ctrl_c_are_no_errors_of_the_model(
+    checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = load(Model("it", folder=checkpoint))
+    request = Request(PICTURE, PROMPT, max_new_tokens=8)
+    running = engine._decode(request, engine.prepare(request))
+    next(running)
+    running.close()
+
+    def interrupt(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(engine.model, "forward", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        answer(engine)

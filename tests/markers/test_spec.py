@@ -243,12 +243,6 @@ def test_a_mask_file_is_read_whatever_its_name(file: str, masks: Path) -> None:
         assert (mask.name, mask.color) == ("cat", color)
 
 
-def test_a_mask_from_a_file_is_written_as_the_rectangle_around_it(masks: Path) -> None:
-    mask = parse("mask:cat=cat.png", SIZE)
-    assert render(mask) == "mask:cat=100,30,140,30,140,60,100,60"
-    assert parse(render(mask), SIZE).bounds == mask.bounds
-
-
 def test_markers_are_called_by_their_names_or_numbers() -> None:
     dog, other = Box(1, 2, 3, 4, name="dog"), Point(1, 2)
     assert named([dog, other]) == {"dog": dog, "2": other}
@@ -263,3 +257,20 @@ def test_reading_a_good_marker_warns_of_nothing() -> None:
         warnings.simplefilter("error")
         parse("0,0,400,300", SIZE)
         parse("scribble:0,0,0,300", SIZE)
+
+
+def test_a_mask_file_keeps_its_name_and_its_transparency(tmp_path: Path) -> None:
+    cut_out = np.zeros((60, 80, 4), np.uint8)
+    cut_out[10:20, 30:50] = (0, 0, 0, 255)
+    Image.fromarray(cut_out, "RGBA").save(tmp_path / "cut out.png")
+    mask = parse(f"mask:{tmp_path}/cut out.png", (80, 60))
+    assert mask.bounds == (30, 10, 50, 20)
+    assert parse(render(mask), (80, 60)) == mask
+    with pytest.raises(MarkerError, match="has no text form"):
+        render(Mask(bitmap=np.ones((60, 80), bool)))
+
+
+def test_a_mask_that_covers_everything_is_refused(tmp_path: Path) -> None:
+    Image.new("L", (80, 60), 255).save(tmp_path / "all.png")
+    with pytest.raises(MarkerError, match="covers the whole picture"):
+        parse(f"mask:{tmp_path}/all.png", (80, 60))

@@ -34,7 +34,7 @@ def _show_version(wanted: bool) -> None:
 
 @app.callback()
 def _vip(
-    version: Annotated[  # noqa: ARG001 - its callback does the work
+    version: Annotated[
         bool, typer.Option("--version", help="Show the version and leave.", is_eager=True, callback=_show_version)
     ] = False,
 ) -> None:

@@ -10,14 +10,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from vipcli.cli import console
+from vipcli.cli.inputs import is_folder, mark_one, one_of, refuse_to_overwrite
 from vipcli.cli.options import BoxFormatFlag, CoordsFlag, FitFlag, TagsFlag, marker_texts, with_markers
 from vipcli.errors import PromptError, UsageError, VipError, quote
 
 if TYPE_CHECKING:
-    from vipcli.engine import Engine
+    from vipcli.engine import Engine, Request
     from vipcli.pointing import Marked
 
-__all__ = ["ask", "mark_one", "one_of"]
+__all__ = ["ask"]
 
 _SUFFIXES = frozenset([".avif", ".bmp", ".gif", ".heic", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"])
 _ANSWER, _MODEL, _OUTPUT = "Answer", "Model", "Output"
@@ -32,19 +33,15 @@ def ask(
     coords: CoordsFlag = "pixels",
     box_format: BoxFormatFlag = "xyxy",
     tags: TagsFlag = False,
-    max_new_tokens: Annotated[
-        int, typer.Option(min=1, metavar="N", help="Longest answer: 64", rich_help_panel=_ANSWER)
-    ] = 512,
+    max_new_tokens: Annotated[int, typer.Option(metavar="N", help="Longest answer: 64", rich_help_panel=_ANSWER)] = 512,
     temperature: Annotated[
-        float, typer.Option(min=0, metavar="T", help="0 is greedy; 0.7 varies", rich_help_panel=_ANSWER)
+        float, typer.Option(metavar="T", help="0 is greedy; 0.7 varies", rich_help_panel=_ANSWER)
     ] = 0.0,
     top_p: Annotated[
         float,
-        typer.Option(min=0, max=1, metavar="P", help="Share drawn from: 0.9", rich_help_panel=_ANSWER),
+        typer.Option(metavar="P", help="Share drawn from: 0.9", rich_help_panel=_ANSWER),
     ] = 1.0,
-    seed: Annotated[
-        int | None, typer.Option(min=0, metavar="N", help="Same draw again: 7", rich_help_panel=_ANSWER)
-    ] = None,
+    seed: Annotated[int | None, typer.Option(metavar="N", help="Same draw again: 7", rich_help_panel=_ANSWER)] = None,
     system: Annotated[
         str | None, typer.Option(metavar="TEXT", help='System line: "Answer briefly."', rich_help_panel=_ANSWER)
     ] = None,
@@ -94,53 +91,70 @@ def ask(
     vip ask street.jpg --box dog=40,30,200,180 --arrow 20,20,120,80 "Is @dog bigger than @2?"
     """
     from vipcli.config import load_settings
+    from vipcli.engine import Request
+    from vipcli.pointing import to_request
+    from vipcli.prompt import PRESETS
 
     settings = load_settings()
     pictures, question = _split(images)
-    if save_marked is not None and len(pictures) > 1 and not _is_folder(save_marked):
-        raise UsageError(f"--save-marked {quote(save_marked)}: with several pictures it must be a folder, like marked/")
-    style = {"prompt_style": prompt_style or settings.prompt_style, "system": system}
-    options: dict[str, Any] = {
+    several = len(pictures) > 1
+    style: dict[str, Any] = {
+        "system": system,
+        "prompt_style": one_of("--prompt-style", prompt_style or settings.prompt_style, ("auto", *PRESETS)),
+    }
+    numbers: dict[str, Any] = {
         "fit": one_of("--fit", fit or settings.fit, ("pad", "crop", "stretch")),
         "max_new_tokens": max_new_tokens,
         "temperature": temperature,
         "top_p": top_p,
         "seed": seed,
     }
-    if top_p == 0:
-        raise UsageError("--top-p 0: it must be above 0 and at most 1")
-    if seed is not None and seed >= 2**63:
-        raise UsageError(f"--seed {seed}: it must be below 2**63")
+    Request(None, "", **numbers)  # checks them before anything is loaded
+    kept = _kept(save_marked, pictures)
     texts = marker_texts(ctx)
-    with console.doubts(strict=strict, quiet=quiet):
-        # What is wrong with the first picture or a marker is said before a model loads.
-        marked = mark_one(pictures[0], texts, coords, box_format, tags)
-        _check_question(question, marked)
-        engine = _open(
-            model or settings.model,
-            quiet=quiet,
-            verbose=verbose,
-            device=device or settings.device,
-            dtype=dtype or settings.dtype,
-            device_map=device_map,
-            load_in=load_in,
-        )
-        failed = 0
-        for number, source in enumerate(pictures):
-            try:
-                if number:
-                    marked = mark_one(source, texts, coords, box_format, tags)
-                if save_marked is not None:
-                    marked.save(_marked_path(save_marked, source))
+    engine: Engine | None = None
+    failures: list[VipError] = []
+    for number, source in enumerate(pictures):
+        about = source if several else None
+        try:
+            with console.doubts(strict=strict, quiet=quiet, about=about):
+                marked = mark_one(source, texts, coords, box_format, tags)
+                _check_question(question, marked)
+        except VipError as error:
+            failures.append(_failed(error, about))
+            continue
+        if engine is None:
+            engine = _open(
+                model or settings.model,
+                quiet=quiet,
+                verbose=verbose,
+                device=device or settings.device,
+                dtype=dtype or settings.dtype,
+                device_map=device_map,
+                load_in=load_in,
+            )
+        try:
+            with console.doubts(strict=strict, quiet=quiet, about=about):
+                request = to_request(marked, question, engine, **style, **numbers)
+                if kept:
+                    kept[number].parent.mkdir(parents=True, exist_ok=True)
+                    marked.save(kept[number])
                 if show:
                     console.preview(marked.picture)
-                _answer(engine, source, marked, question, {**style, **options}, json_lines, verbose, len(pictures) > 1)
-            except VipError as error:
-                if len(pictures) == 1:
-                    raise
-                failed += 1
-                console.complain(error)
-    return 3 if 0 < failed < len(pictures) else int(failed > 0)
+                _answer(engine, source, marked, question, request, json_lines, verbose, about)
+        except VipError as error:
+            failures.append(_failed(error, about))
+    if len(failures) < len(pictures):
+        return 3 if failures else 0
+    return max(error.exit_code for error in failures)
+
+
+def _failed(error: VipError, about: str | None) -> VipError:
+    """Say what went wrong with one of several pictures; with the only one it ends the command."""
+    if about is None:
+        raise error
+    console.complain(error, about)
+    return error
 
 
 def _answer(
@@ -148,15 +162,13 @@ def _answer(
     source: str,
     marked: Marked,
     question: str,
-    options: dict[str, Any],
+    request: Request,
     json_lines: bool,
     verbose: bool,
-    several: bool,
+    about: str | None,
 ) -> None:
     from vipcli.markers import render
-    from vipcli.pointing import to_request
 
-    request = to_request(marked, question, engine, **options)
     if verbose:
         console.note(f"prompt: {request.prompt!r}")
     generation = engine.stream(request)
@@ -164,7 +176,7 @@ def _answer(
         if json_lines:
             generation.finished()
         else:
-            console.stream_answer(generation, source if several else None)
+            console.stream_answer(generation, about)
     finally:
         answer = generation.answer
         if json_lines and (answer.finish != "interrupted" or answer.text):
@@ -193,6 +205,8 @@ def _answer(
 def _split(arguments: list[str]) -> tuple[list[str], str]:
     """Pictures and question: the last argument is the question unless it is a picture, and then stdin has it."""
     *before, last = arguments
+    if not last.strip():
+        raise PromptError("the question is empty")
     if _is_picture(last):
         if "-" in arguments:
             raise UsageError(
@@ -207,8 +221,6 @@ def _split(arguments: list[str]) -> tuple[list[str], str]:
         raise UsageError(
             f"no picture: {quote(last)!r} is no file, so it is taken for the question; name a picture first"
         )
-    if not last.strip():
-        raise PromptError("the question is empty")
     if Path(last).suffix.lower() in _SUFFIXES and " " not in last:
         raise UsageError(f"there is no picture {quote(last)} (put the question last)")
     return _readable(before), last
@@ -245,22 +257,6 @@ def _from_stdin() -> str:
     return question
 
 
-def mark_one(source: str, texts: list[tuple[str | None, str]], coords: str, box_format: str, tags: bool) -> Marked:
-    """Open `source` and draw the markers of the command line on it."""
-    from vipcli.images import open_picture
-    from vipcli.markers import parse
-    from vipcli.pointing import mark
-
-    one_of("--coords", coords, ("pixels", "relative", "thousandths"))
-    one_of("--box-format", box_format, ("xyxy", "xywh", "cxcywh"))
-    picture = open_picture(source)
-    size = (picture.shape[1], picture.shape[0])
-    unit: Any = coords
-    corners: Any = box_format
-    markers = [parse(text, size, kind=kind, coords=unit, box_format=corners) for kind, text in texts]
-    return mark(picture, markers, tags=tags)
-
-
 def _check_question(question: str, marked: Marked) -> None:
     from vipcli.markers import named
     from vipcli.prompt import expand
@@ -286,25 +282,16 @@ def _open(name: str, *, quiet: bool, verbose: bool, **options: Any) -> Engine:
     return engine
 
 
-def one_of(flag: str, value: str, known: tuple[str, ...]) -> str:
-    """Return `value`, or raise a `UsageError` that lists the `known` ones."""
-    if value not in known:
-        raise UsageError(f"{flag} {quote(value)}: use {', '.join(known[:-1])} or {known[-1]}")
-    return value
-
-
-def _is_folder(path: str) -> bool:
-    return path.endswith("/") or Path(path).is_dir()
-
-
-def _marked_path(path: str, source: str) -> Path:
-    if not _is_folder(path):
-        return Path(path)
-    from vipcli.errors import PictureError
-
-    try:
-        Path(path).mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise PictureError(f"--save-marked {quote(path)}: the folder can't be made: {error.strerror}") from None
-    stem = "stdin" if source == "-" else Path(source.split("?")[0]).stem or "picture"
-    return Path(path) / f"{stem}.png"
+def _kept(path: str | None, sources: list[str]) -> list[Path]:
+    """Where each marked picture is kept: a file, or one in a folder for each picture; empty where none is."""
+    if path is None:
+        return []
+    if is_folder(path):
+        stems = ("stdin" if source == "-" else Path(source.split("?")[0]).stem or "picture" for source in sources)
+        outputs = [Path(path) / f"{stem}.png" for stem in stems]
+    elif len(sources) > 1:
+        raise UsageError(f"--save-marked {quote(path)}: with several pictures it must be a folder, like marked/")
+    else:
+        outputs = [Path(path)]
+    refuse_to_overwrite("--save-marked", outputs, sources)
+    return outputs

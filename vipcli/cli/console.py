@@ -9,11 +9,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from vipcli.errors import UsageError, VipError, VipWarning, plain
+from vipcli.errors import UsageError, VipError, VipWarning, plain, quote
 
 if TYPE_CHECKING:
     import numpy as np
     from rich.console import Console
+    from rich.markdown import Markdown
 
     from vipcli.engine import Generation
 
@@ -31,9 +32,18 @@ __all__ = [
 ]
 
 
-def complain(error: VipError) -> None:
-    """One sentence on stderr."""
-    _stderr(f"vip: {plain(str(error))}")
+def complain(error: VipError, about: str | None = None) -> None:
+    """One sentence on stderr; the traceback before it where ``VIP_DEBUG`` is set.
+
+    about: the picture that it is about, where there are several.
+    """
+    if os.environ.get("VIP_DEBUG"):
+        import traceback
+
+        _stderr("".join(traceback.format_exception(error)))
+    sentence = plain(str(error))
+    prefix = f"{plain(about)}: " if about is not None and quote(about) not in sentence else ""
+    _stderr(f"vip: {prefix}{sentence}")
 
 
 def unexpected(error: Exception) -> None:
@@ -53,21 +63,32 @@ def line(text: str) -> None:
 
 
 def write(text: str) -> None:
-    """Text on stdout as it is, at once."""
-    sys.stdout.write(text)
-    sys.stdout.flush()
+    """Text on stdout as it is, at once. Raises `VipError` where it can't be written."""
+    if sys.stdout is None:
+        raise VipError("standard output is closed")
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise VipError(f"standard output can't be written: {error.strerror}") from error
 
 
 @contextmanager
-def doubts(*, strict: bool, quiet: bool) -> Iterator[None]:
-    """Print every `VipWarning` once on stderr; with `strict` it is an error, with `quiet` it is left out."""
+def doubts(*, strict: bool, quiet: bool, about: str | None = None) -> Iterator[None]:
+    """Print every `VipWarning` once on stderr; with `strict` it is a `UsageError`, with `quiet` it is left out.
+
+    about: the picture that the doubts are about, where there are several.
+    """
     seen: set[str] = set()
+    prefix = f"{plain(about)}: " if about is not None else ""
 
     def show(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
         if issubclass(category, VipWarning) and str(message) not in seen:
             seen.add(str(message))
             if not quiet:
-                _stderr(f"vip: warning: {plain(str(message))}")
+                _stderr(f"vip: warning: {prefix}{plain(str(message))}")
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -101,40 +122,46 @@ def stream_answer(generation: Generation, title: str | None = None) -> None:
         return
     if title is not None:
         write(f"{plain(title)}: ")
-    started = False
+    begun = False
     pending = ""  # blanks at the end may turn out to be the answer's last
     try:
         for token in generation:
             text = plain(pending + token.text, keep_newlines=True)
-            text = text if started else text.lstrip()
+            text = text if begun else text.lstrip()
             kept = text.rstrip()
             pending = text[len(kept) :]
             if kept:
-                started = True
+                begun = True
                 write(kept)
-    finally:
-        write("\n")
+    finally:  # an answer that was interrupted before its first word leaves nothing
+        if begun or title is not None or generation.answer.finish != "interrupted":
+            write("\n")
 
 
 def _stream_markdown(generation: Generation) -> None:
     """Finished blocks are printed for good and only the last one is redrawn, so that long answers don't flicker."""
     from rich.live import Live
-    from rich.markdown import Markdown
 
     console = _rich(stderr=False)
     text = ""
-    with Live(console=console, auto_refresh=False, vertical_overflow="visible", transient=True) as live:
-        try:
+    try:
+        with Live(console=console, auto_refresh=False, vertical_overflow="visible", transient=True) as live:
             for token in generation:
                 text += token.text
                 done, text = _split_finished(text)
                 if done:
-                    live.console.print(Markdown(plain(done, keep_newlines=True)))
-                live.update(Markdown(plain(text.strip(), keep_newlines=True)), refresh=True)
-        finally:
-            live.update("", refresh=True)
-    if text.strip() or not generation.answer.text:
-        console.print(Markdown(plain(text.strip(), keep_newlines=True)))
+                    live.console.print(_markdown(done))
+                live.update(_markdown(text), refresh=True)
+    finally:  # an answer that was interrupted stays, as far as it came
+        if text.strip() or generation.answer.finish != "interrupted":
+            console.print(_markdown(text))
+
+
+def _markdown(text: str) -> Markdown:
+    """Foreign Markdown as a renderable that shows the addresses of its links instead of hiding them behind words."""
+    from rich.markdown import Markdown
+
+    return Markdown(plain(text.strip(), keep_newlines=True), hyperlinks=False)
 
 
 def _split_finished(text: str) -> tuple[str, str]:
@@ -147,13 +174,10 @@ def _split_finished(text: str) -> tuple[str, str]:
 
 def show_markdown(text: str) -> None:
     """A text on stdout: rendered on a terminal, as it is in a pipe."""
-    text = plain(text, keep_newlines=True)
     if _lively(sys.stdout):
-        from rich.markdown import Markdown
-
-        _rich(stderr=False).print(Markdown(text))
+        _rich(stderr=False).print(_markdown(text))
     else:
-        write(f"{text.rstrip()}\n")
+        write(f"{plain(text, keep_newlines=True).rstrip()}\n")
 
 
 def preview(picture: np.ndarray) -> None:
@@ -166,7 +190,7 @@ def preview(picture: np.ndarray) -> None:
     except ImportError:
         from vipcli.errors import MissingExtra
 
-        raise MissingExtra("--show needs textual-image", "show") from None
+        raise MissingExtra("--show", "textual-image") from None
     from PIL import Image
 
     _rich(stderr=True).print(Renderable(Image.fromarray(picture), width="50%", height="auto"))
@@ -174,7 +198,7 @@ def preview(picture: np.ndarray) -> None:
 
 def _lively(stream: Any) -> bool:
     """Whether colour and movement are welcome on `stream`."""
-    return stream.isatty() and os.environ.get("TERM") != "dumb"
+    return stream is not None and stream.isatty() and os.environ.get("TERM") != "dumb"
 
 
 def _rich(*, stderr: bool) -> Console:

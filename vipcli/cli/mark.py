@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from vipcli.cli import console
-from vipcli.cli.ask import mark_one, one_of
+from vipcli.cli.inputs import mark_one, one_of, refuse_to_overwrite
 from vipcli.cli.options import BoxFormatFlag, CoordsFlag, FitFlag, TagsFlag, marker_texts, with_markers
 from vipcli.errors import ModelError, UsageError, quote
 
@@ -41,18 +42,24 @@ def mark(
     """
     if not as_model_sees_it and (fit is not None or model is not None):
         raise UsageError("--fit and --model belong to --as-model-sees-it")
+    if output != "-":
+        refuse_to_overwrite("--output", [Path(output)], [image])
     with console.doubts(strict=strict, quiet=quiet):
         marked = mark_one(image, marker_texts(ctx), coords, box_format, tags)
         picture = marked.picture
         if as_model_sees_it:
             from vipcli.config import load_settings
-            from vipcli.engine import input_square, resolve
+            from vipcli.engine import MODELS, input_square, located, resolve
             from vipcli.images import fit as fit_picture
             from vipcli.markers import warn_if_unseen
 
             settings = load_settings()
             mode = one_of("--fit", fit or settings.fit, ("pad", "crop", "stretch"))
             name = model or settings.model
+            if name == "auto":  # which one `auto` takes depends on free memory: no basis for exact pixels
+                if located(MODELS["7b"]) is not None:
+                    raise UsageError("--as-model-sees-it: say whose square you mean: --model tiny or --model 7b")
+                name = "tiny"
             square = input_square(resolve(name))
             if square is None:
                 raise ModelError(f"{quote(name)} takes pictures of any shape: it sees the marked picture as it is")

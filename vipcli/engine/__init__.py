@@ -1,7 +1,8 @@
 """Engines: a prompt and a picture go in, an answer streams out.
 
-`protocol` holds the values and the `Engine` protocol, `catalog` says which model is where, `local` loads a checkpoint
-with transformers, `decode` is the generation loop. torch and transformers load inside `open_engine` only.
+`protocol` holds the values and the `Engine` protocol, `catalog` says which model is where, `checkpoint` reads and
+checks its files, `devices` chooses where it goes, `local` loads it with transformers, `decode` is the generation loop.
+torch and transformers load inside `open_engine` only, and in `resolve("auto")` where the 7B is on this machine.
 """
 
 from __future__ import annotations

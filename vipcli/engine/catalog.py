@@ -7,11 +7,28 @@ import re
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 from vipcli.config import hub_cache
 from vipcli.errors import ModelError, quote
 
-__all__ = ["MODELS", "Model", "Square", "card", "input_square", "located", "pull", "resolve", "size_on_disk"]
+__all__ = [
+    "MODELS",
+    "WEIGHT_INDEX",
+    "Model",
+    "Square",
+    "card",
+    "input_square",
+    "located",
+    "pull",
+    "resolve",
+    "size_on_disk",
+    "square_side",
+    "weight_files",
+]
+
+WEIGHT_INDEX = "model.safetensors.index.json"
+"""The file that says which shard holds which weight."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +74,7 @@ _REPO = re.compile(r"(?!.*--|.*\.\.|.*\.git\Z)\w[\w.-]*\b/\w[\w.-]{0,95}\b", re.
 def resolve(ref: str) -> Model:
     """Find the model that `ref` names: a short name, a folder, a Hub id with optional ``@revision``, or ``auto``.
 
-    ``auto`` is the 7B where its weights are already in the Hub cache, else ``tiny``.
+    ``auto`` is the 7B where its weights are already in the Hub cache and fit the memory that is free, else ``tiny``.
     """
     if ref == "auto":
         return MODELS["7b"] if _auto_takes_7b() else MODELS["tiny"]
@@ -143,14 +160,31 @@ def input_square(model: Model) -> Square | None:
         if model.repo in (MODELS["7b"].repo, MODELS["13b"].repo):
             return Square(336, 14)
         raise ModelError(f"{quote(model.name)} isn't on this machine; get it with: vip models pull {quote(model.name)}")
-    processor = _json(folder / "preprocessor_config.json") or _json(folder / "processor_config.json")
-    processor = _object(processor.get("image_processor")) or processor
-    crop = processor.get("crop_size") or processor.get("size")
-    side, other = (crop, crop) if isinstance(crop, int) else (_object(crop).get(name) for name in ("height", "width"))
-    if not isinstance(side, int) or side < 1 or side != other:
+    nested = _object(_json(folder / "processor_config.json").get("image_processor"))  # transformers' order: this first
+    side = square_side(nested or _json(folder / "preprocessor_config.json"))
+    if side is None:
         return None
     patch = _object(_json(folder / "config.json").get("vision_config")).get("patch_size")
     return Square(side, patch if isinstance(patch, int) and patch > 0 else 14)
+
+
+def square_side(settings: dict[str, Any]) -> int | None:
+    """The side of the square that an image processor with these settings cuts out; None where it takes any shape.
+
+    settings: its ``crop_size`` and ``size``, each a number or entries like ``height``, from a file or from the object.
+    """
+    crop = settings.get("crop_size") or settings.get("size")
+    entry: Any = getattr(crop, "get", {}.get)
+    side, other = (crop, crop) if isinstance(crop, int) else (entry("height"), entry("width"))
+    return side if isinstance(side, int) and side > 0 and side == other else None
+
+
+def weight_files(folder: Path) -> list[str]:
+    """Names of a checkpoint's safetensors files, there or not: one, or all shards of the index (none: it is broken)."""
+    index = folder / WEIGHT_INDEX
+    if not index.is_file():
+        return ["model.safetensors"]
+    return sorted({str(shard) for shard in _object(_json(index).get("weight_map")).values()})
 
 
 def card(folder: Path) -> str | None:
@@ -167,12 +201,9 @@ def size_on_disk(folder: Path) -> int:
 
 
 def _has_weights(folder: Path) -> bool:
-    """Whether all safetensors files of a checkpoint are there: one, or every shard that the index names."""
-    index = folder / "model.safetensors.index.json"
-    if not index.is_file():
-        return (folder / "model.safetensors").is_file()
-    shards = {str(shard) for shard in _object(_json(index).get("weight_map")).values()}
-    return bool(shards) and all(os.path.isfile(folder / shard) for shard in shards)
+    """Whether all safetensors files of a checkpoint are there."""
+    names = weight_files(folder)
+    return bool(names) and all(os.path.isfile(folder / name) for name in names)
 
 
 def _json(file: Path) -> dict:
@@ -191,10 +222,12 @@ def _object(value: object) -> dict:
 
 
 def _auto_takes_7b() -> bool:
-    """Whether the 7B is in the Hub cache and something here can hold it."""
-    if not (hub_cache() / "models--llava-hf--vip-llava-7b-hf").is_dir() or located(MODELS["7b"]) is None:
+    """Whether the 7B is in the Hub cache and, loaded with ``auto`` for device and dtype, fits the memory."""
+    model = MODELS["7b"]
+    # The first question spares most users the seconds that the answer to the others takes.
+    if not (hub_cache() / "models--llava-hf--vip-llava-7b-hf").is_dir() or (folder := located(model)) is None:
         return False
-    need = int(MODELS["7b"].gigabytes * 1e9)
-    from vipcli.engine.local import memory_of_devices
+    from vipcli.engine.checkpoint import weigh
+    from vipcli.engine.devices import choose_device, place
 
-    return max(memory_of_devices().values()) > 1.1 * need
+    return place(choose_device("auto"), "auto", weigh(model, folder)).fits

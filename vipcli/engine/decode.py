@@ -38,8 +38,10 @@ def decode(
     held = StopFilter(stop)
     ids = inputs["input_ids"]  # (1, tokens)
     # Renamed in transformers 5.24; the older name goes with 5.40.
-    cache_name = "cache" if "cache" in inspect.signature(model.forward).parameters else "past_key_values"
-    step: dict[str, Any] = {**inputs, "use_cache": True, "logits_to_keep": 1}
+    known = inspect.signature(model.forward).parameters
+    cache_name = "cache" if "cache" in known else "past_key_values"
+    options = {"use_cache": True, **({"logits_to_keep": 1} if "logits_to_keep" in known else {})}
+    step: dict[str, Any] = {**inputs, **options}
     for count in range(1, max_new_tokens + 1):
         with torch.inference_mode():
             output = model(**step)
@@ -62,8 +64,7 @@ def decode(
                 "input_ids": next_id[:, None],
                 "attention_mask": mask,
                 cache_name: output[cache_name],
-                "use_cache": True,
-                "logits_to_keep": 1,
+                **options,
             }
     yield from _flush(held.finish(stream.finish()))
     return "length"

@@ -8,7 +8,7 @@ from collections.abc import Collection, Generator, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol
 
-from vipcli.errors import UsageError
+from vipcli.errors import UsageError, quote
 
 if TYPE_CHECKING:
     import numpy as np
@@ -28,9 +28,11 @@ class Request:
 
     picture: (height, width, 3) uint8 RGB with its markers drawn; None for text alone.
     prompt: the rendered text, with ``<image>`` once where there is a picture.
-    fit: how the picture becomes the model's square.
+    fit: how the picture becomes the model's square: pad, crop or stretch.
     stop: texts that end the answer and are never part of it.
-    temperature: 0 is greedy; above, sampled with `top_p` (0..1] and `seed`. Raises `UsageError` for other numbers.
+    temperature: 0 is greedy; above, sampled with `top_p` (0..1] and `seed`.
+
+    Raises `UsageError` for other values.
     """
 
     picture: np.ndarray | None
@@ -47,10 +49,11 @@ class Request:
             ("max_new_tokens", self.max_new_tokens >= 1, "1 or more"),
             ("temperature", 0 <= self.temperature < math.inf, "0 or more"),
             ("top_p", 0 < self.top_p <= 1, "above 0 and at most 1"),
-            ("seed", self.seed is None or 0 <= self.seed < 2**64, "from 0 to 2^64 - 1"),
+            ("seed", self.seed is None or 0 <= self.seed < 2**63, "from 0 to 2^63 - 1"),
+            ("fit", self.fit in ("pad", "crop", "stretch"), "pad, crop or stretch"),
         ):
             if not fine:
-                raise UsageError(f"{name} must be {wanted}, got {getattr(self, name)}")
+                raise UsageError(f"{name} must be {wanted}, got {quote(str(getattr(self, name)))}")
 
 
 @dataclass(frozen=True)
@@ -68,7 +71,9 @@ class Token:
 class Answer:
     """A finished answer.
 
-    text: without stop texts and surrounding blanks. seconds_to_first: until the first token was known.
+    text: without stop texts and surrounding blanks.
+    seconds: from when `Engine.stream` returned, the request made into tensors, until the answer ended or, interrupted,
+    its last token was known; a pause between taking tokens counts. seconds_to_first: until the first was known.
     """
 
     text: str

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from vipcli.images.fitting import Fit as Fit
     from vipcli.images.fitting import Fitted as Fitted
     from vipcli.images.fitting import fit as fit
+    from vipcli.images.opening import open_mask as open_mask
     from vipcli.images.opening import open_picture as open_picture
     from vipcli.images.saving import save_picture as save_picture
     from vipcli.images.sources import Source as Source
@@ -28,7 +29,7 @@ __getattr__, __all__ = door(
     __name__,
     {
         "fitting": ("CLIP_MEAN", "Fit", "Fitted", "fit"),
-        "opening": ("open_picture",),
+        "opening": ("open_mask", "open_picture"),
         "saving": ("save_picture",),
         "sources": ("Source", "name_of"),
     },

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 from PIL import Image
+
+from vipcli.errors import UsageError, quote
 
 Fit = Literal["pad", "crop", "stretch"]
 """How a picture becomes square: bars in `CLIP_MEAN` beside it, its middle cut out, or its shape given up."""
@@ -41,6 +43,8 @@ def fit(picture: np.ndarray, side: int, mode: Fit = "pad") -> Fitted:
     pad: all of it in the middle, bars in `CLIP_MEAN` beside it; crop: the middle square; stretch: all of it, its shape
     given up. The padded square never exists, so a picture of 12,000 pixels a side needs 30 MB beside its own.
     """
+    if mode not in get_args(Fit):
+        raise UsageError(f"there is no fit {quote(str(mode))!r}; use {', '.join(get_args(Fit))}")
     height, width = picture.shape[:2]
     left = top = 0
     if mode == "pad":

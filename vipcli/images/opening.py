@@ -31,6 +31,24 @@ def open_picture(source: Source) -> np.ndarray:
 
     Returns a new (height, width, 3) uint8 array, RGB, C-contiguous. Raises `PictureError`.
     """
+    return _opened(source)[0]
+
+
+def open_mask(source: Source) -> np.ndarray:
+    """Open a picture that marks a region, as a (height, width) bool array, upright.
+
+    Set is what isn't see-through, in a picture with both; else what is brighter than half its brightest pixel.
+    Raises `PictureError`.
+    """
+    picture, opaque = _opened(source)
+    if opaque is not None and opaque.any() and not opaque.all():
+        return opaque
+    grey = picture.max(axis=2)
+    return grey > grey.max() // 2
+
+
+def _opened(source: Source) -> tuple[np.ndarray, np.ndarray | None]:
+    """The picture, and where it is opaque ((height, width) bool) or None where it has no transparency."""
     name = name_of(source)
     try:
         data = b"" if isinstance(source, np.ndarray | Image.Image) else bytes_of(source, name)
@@ -39,9 +57,12 @@ def open_picture(source: Source) -> np.ndarray:
         with strict_pillow():
             image = _identified(data, name) if data else _in_memory(source, name)
             picture = decode(image, name)
+            opaque = np.asarray(image.convert("RGBA"))[..., 3] > 127 if image.has_transparency_data else None
             turn = turn_of(image)
             del image  # turning needs room for a second array, so make some
-            return np.ascontiguousarray(turn(picture)) if turn else picture
+            if turn is None:
+                return picture, opaque
+            return np.ascontiguousarray(turn(picture)), None if opaque is None else turn(opaque)
     except VipError:
         raise
     except Image.DecompressionBombError as error:

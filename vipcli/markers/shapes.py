@@ -320,11 +320,12 @@ class Scribble(_Polyline):
 class Mask(Marker):
     """A filled region: a polygon's `corners`, or a `bitmap` as large as the picture.
 
-    bitmap: (height, width) array, zero outside the region.
+    bitmap: (height, width) array, zero outside the region. file: the picture file that the bitmap was read from.
     """
 
     corners: tuple[XY, ...] = ()
     bitmap: np.ndarray | None = None
+    file: str | None = None
 
     kind = "mask"
     phrase = "with the {color} mask"
@@ -368,10 +369,10 @@ class Mask(Marker):
         moved, (height, width) = np.zeros_like(self.bitmap), self.bitmap.shape
         kept = self.bitmap[max(-y, 0) : max(height - y, 0), max(-x, 0) : max(width - x, 0)]
         moved[max(y, 0) : max(y, 0) + len(kept), max(x, 0) : max(x, 0) + kept.shape[1]] = kept
-        return replace(self, bitmap=moved)
+        return replace(self, bitmap=moved, file=None)
 
     def with_points(self, points: Sequence[XY]) -> Self:
-        return replace(self, corners=tuple(points), bitmap=None)
+        return replace(self, corners=tuple(points), bitmap=None, file=None)
 
 
 KINDS: dict[str, type[Marker]] = {

@@ -83,14 +83,15 @@ def parse(
 def render(marker: Marker) -> str:
     """Write `marker` in the grammar, in pixels, so that `parse` reads the same marker again.
 
-    A mask from a bitmap is written as the rectangle around it, since its pixels have no text form.
+    A mask from a file is written with that file's name. Raises `MarkerError` for one from an array alone, whose pixels
+    have no text form.
     """
     name = f"{marker.name}=" if marker.name else ""
-    points = marker.points
+    numbers = ",".join(_number(value) for point in marker.points for value in point)
     if isinstance(marker, Mask) and marker.bitmap is not None:
-        (x1, y1), (x2, y2) = points
-        points = (x1, y1), (x2, y1), (x2, y2), (x1, y2)
-    numbers = ",".join(_number(value) for point in points for value in point)
+        if marker.file is None:
+            raise MarkerError("a mask from an array has no text form: save it as a picture and name that file")
+        numbers = marker.file
     style = []
     if marker.color is not None:
         style.append(_color(marker.color))
@@ -121,7 +122,7 @@ def _parse(text: str, size: tuple[int, int], kind: str, coords: Coords, box_form
     body = text[name_match.end() :] if name_match else text
     body, style = _split_style(body)
     if kind == "mask" and not _NUMBERS.fullmatch(body):
-        return Mask(bitmap=_bitmap(body), name=name, **style)
+        return Mask(bitmap=_bitmap(body, size), file=body, name=name, **style)
     stray, equals, _ = body.partition("=")
     if equals and "," not in stray:
         raise MarkerError(f"{quote(stray)!r} is no name: use letters, digits, _ and -, at most 64 of them")
@@ -209,18 +210,19 @@ def _corners(numbers: list[float], box_format: BoxFormat) -> tuple[float, float,
     return (a, b, a + c, b + d) if box_format == "xywh" else (a - c / 2, b - d / 2, a + c / 2, b + d / 2)
 
 
-def _bitmap(path: str) -> np.ndarray:
-    """A mask file as a (height, width) bool array: set where it is brighter than half its brightest pixel."""
-    from vipcli.images import open_picture
+def _bitmap(path: str, size: tuple[int, int]) -> np.ndarray:
+    """A mask file as a (height, width) bool array; see `open_mask`."""
+    from vipcli.images import open_mask
 
     if not path or not Path(path).suffix:
         raise MarkerError(f"a mask needs {_WANTED['mask']}, got {quote(path)!r}")
     try:
-        picture = open_picture(path)
+        mask = open_mask(path)
     except PictureError as error:
         raise MarkerError(f"the mask can't be read: {error}") from None
-    grey = picture.max(axis=2)
-    return grey > grey.max() // 2
+    if mask.all() and mask.shape == size[::-1]:
+        raise MarkerError("the mask covers the whole picture: it must be white where the thing is and black elsewhere")
+    return mask
 
 
 def _color(color: Color) -> str:

@@ -28,7 +28,7 @@ def warn_if_unseen(markers: Sequence[Marker], size: tuple[int, int], fitted: Fit
             warnings.warn(f"{describe(marker)} {problem}", VipWarning, stacklevel=3)
     seen: dict[tuple, str] = {}
     for name, marker in named(markers).items():
-        look = (marker.kind, marker.color.name if marker.color else None, name if marker.kind == "tag" else "")
+        look = (marker.kind, marker.color.rgb if marker.color else None, name if marker.kind == "tag" else "")
         if look in seen and marker.color is not None:
             warnings.warn(
                 f"markers {quote(seen[look])} and {quote(name)} look alike ({marker.color.name} {marker.kind}): "
@@ -48,6 +48,9 @@ def _problem(marker: Marker, size: tuple[int, int], fitted: Fitted, side: int, p
     x, y = marker.anchor[0] * scale_x + offset_x, marker.anchor[1] * scale_y + offset_y
     if not (-0.5 < x < side + 0.5 and -0.5 < y < side + 0.5):  # the anchor may lie on the very edge
         return "is cut away before the model sees the picture: use --fit pad"
+    seen = _overlap(left, right, side) * _overlap(top, bottom, side)
+    if seen < 0.6 and marker.kind not in ("point", "arrow", "tag"):
+        return f"is cut: the model sees {100 * seen:.0f} % of what it marks; use --fit pad"
     line = marker.line_width(size) * min(scale_x, scale_y)
     if marker.kind not in ("mask", "point", "tag") and line < 0.5:
         return f"is {line:.2g} pixels thin in what the model sees: give it a greater width"
@@ -60,3 +63,8 @@ def _problem(marker: Marker, size: tuple[int, int], fitted: Fitted, side: int, p
     if not coverage(marker, size)[0].any():
         return "covers nothing of the picture"
     return None
+
+
+def _overlap(low: float, high: float, side: int) -> float:
+    """The share of low..high that lies within 0..side."""
+    return max(0.0, min(high, side) - max(low, 0.0)) / (high - low) if high > low else 1.0

@@ -8,12 +8,13 @@ import cv2
 import numpy as np
 
 from vipcli.images import fit
-from vipcli.markers import TRAINED, Color, Marker, assign, coverage, draw
+from vipcli.markers import TRAINED, Color, Contour, Marker, Mask, assign, coverage, draw
 from vipcli.scenes import SHAPES, THINGS, Scene, compose, mark_thing, with_article
 
 __all__ = ["COLORS", "PATCH_LABELS", "Lesson", "all_texts", "lesson", "mark_some"]
 
 COLORS = tuple(TRAINED)
+_KINDS = (*SHAPES, Mask, Contour)  # a mask hides what it marks and a contour is thin: both take more lessons
 UNMARKED = -1
 PATCH_LABELS = ("thing", "shape", "color", "ink_shape", "ink_color")
 
@@ -102,7 +103,7 @@ def mark_some(
     """
     chosen = rng.permutation(len(scene.things))[:count]
     varied = bool(rng.random() < 0.7) if vary is None else vary
-    kinds = [kind or SHAPES[rng.integers(len(SHAPES))] for _ in chosen]
+    kinds = [kind or _KINDS[rng.integers(len(_KINDS))] for _ in chosen]
     if rng.random() < 0.25 and kind is None:  # the same shape twice: only the colour tells
         kinds = [kinds[0]] * len(chosen)
     colors: list[Color | None] = [None] * len(chosen)
@@ -123,10 +124,9 @@ def _turns(rng: np.random.Generator, scene: Scene, markers: dict[int, Marker]) -
     for index in rng.permutation(len(order)):
         thing, marker = order[index]
         turns.append((_what(rng, marker, alone=len(order) == 1), with_article(scene.things[thing].name)))
-    extra = _is_it if rng.random() < 0.3 else _marked_by
-    turns.insert(int(rng.integers(len(turns) + 1)), extra(rng, scene, markers))
-    if rng.random() < 0.5:
-        turns.append(_marked_by(rng, scene, markers))
+    if len(turns) == 1 or rng.random() < 0.4:
+        extra = _is_it if rng.random() < 0.3 else _marked_by
+        turns.insert(int(rng.integers(len(turns) + 1)), extra(rng, scene, markers))
     return tuple(turns)
 
 

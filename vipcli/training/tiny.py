@@ -42,6 +42,7 @@ from transformers import (
     VipLlavaForConditionalGeneration,
 )
 
+from vipcli.prompt import SYSTEM
 from vipcli.scenes import SHAPES, THINGS
 from vipcli.training.lessons import COLORS, PATCH_LABELS, Lesson, all_texts, lesson
 
@@ -50,10 +51,6 @@ PATCHES = (SIDE // PATCH) ** 2
 WIDTH = 160  # of the vision tower and of the language model
 LAYERS = [-1, -2, -3, -4, 2]  # of the tower, to the projector; the first goes to the heads too
 LENGTH = 136  # tokens of one lesson: 64 of the picture, the rest for about three questions and answers
-SYSTEM = (
-    "A chat between a curious human and an artificial intelligence assistant. "
-    "The assistant gives helpful, detailed, and polite answers to the human's questions."
-)
 CHAT_TEMPLATE = (
     "{% for message in messages %}"
     "{% if message['role'] == 'system' %}{{ message['content'][0]['text'] }}"
