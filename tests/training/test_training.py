@@ -58,13 +58,22 @@ def test_a_killed_run_goes_on_as_if_nothing_had_happened(tmp_path):
         assert torch.equal(weights, torn["model"][name]), name
 
 
-def test_both_stages_end_in_a_checkpoint_that_vip_answers_with(tmp_path):
+def test_all_stages_end_in_a_checkpoint_that_vip_answers_with(tmp_path):
     from vipcli import ask
 
     run("tower", "--steps", 1, "--batch", 2, "--run", tmp_path)
+    run("text", "--steps", 1, "--batch", 2, "--run", tmp_path)
     run("joint", "--steps", 1, "--batch", 2, "--run", tmp_path)
     run("export", "--run", tmp_path, "--to", tmp_path / "model")
     answer = ask(
         torch.zeros(40, 60, 3, dtype=torch.uint8).numpy(), "Hm?", model=str(tmp_path / "model"), max_new_tokens=3
     )
     assert answer.answer_tokens <= 3
+
+
+def test_a_stage_whose_beginning_is_missing_says_so(tmp_path):
+    command = [sys.executable, "-m", "vipcli.training.tiny", "joint", "--run", str(tmp_path)]
+    done = subprocess.run(command, env=EAGER, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 2
+    assert "text.pt is missing" in done.stderr
+    assert "Traceback" not in done.stderr

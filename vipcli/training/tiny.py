@@ -13,6 +13,7 @@ language model only looks up and copies.
 
 Every step draws fresh lessons from the seed and its number, so a run that is killed goes on from its last checkpoint as
 if nothing had happened. ``--steps`` may be changed on the way: the learning rate falls over the last two fifths.
+Its optimizer, Muon, is in torch 2.9 and newer.
 """
 
 from __future__ import annotations
@@ -42,6 +43,7 @@ from transformers import (
     VipLlavaForConditionalGeneration,
 )
 
+from vipcli.errors import UsageError, VipError, quote
 from vipcli.prompt import SYSTEM
 from vipcli.scenes import SHAPES, THINGS
 from vipcli.training.lessons import COLORS, PATCH_LABELS, Lesson, all_texts, lesson
@@ -243,7 +245,7 @@ def collate(drawn: list[tuple[Lesson, list[int], list[int]]]) -> Batch:
     )
 
 
-_TOWER_RATE = {"tower": 0.5, "joint": 0.25}
+_TOWER_RATE = {"tower": 0.5, "joint": 0.15}
 _REST_RATE = {"tower": 1.0, "text": 0.3, "joint": 0.3}
 _AFTER = {"text": "tower", "joint": "text"}
 _FIRST_LESSON = {"tower": 0, "text": 2 * 10**9, "joint": 10**9}  # no stage sees the lessons of another
@@ -344,6 +346,8 @@ def train(
             for group, base in zip(tool.param_groups, bases, strict=True):
                 group["base"] = base
     elif begin := begin or (run / f"{_AFTER[stage]}.pt" if stage in _AFTER else None):
+        if not begin.is_file():
+            raise UsageError(f"{quote(str(begin))} is missing: stage {stage} begins with the weights of another stage")
         saved = torch.load(begin, weights_only=True)
         model.load_state_dict(saved["model"])
         heads.load_state_dict(saved["heads"])
@@ -442,11 +446,14 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    if options.stage == "export":
-        export(options.run, options.to)
-    else:
-        dtype = getattr(torch, options.dtype)
-        train(options.stage, options.run, options.steps, options.batch, options.seed, dtype, options.begin)
+    try:
+        if options.stage == "export":
+            export(options.run, options.to)
+        else:
+            dtype = getattr(torch, options.dtype)
+            train(options.stage, options.run, options.steps, options.batch, options.seed, dtype, options.begin)
+    except VipError as error:
+        parser.error(str(error))
 
 
 if __name__ == "__main__":
