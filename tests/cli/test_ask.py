@@ -186,3 +186,52 @@ def test_a_hostile_file_name_reaches_no_terminal(vip, meadow, tmp_path):
     outcome = vip("ask", hostile, "Hm?", "-m", "tiny")
     assert outcome.code == 1
     assert "\\x1b[31mred\\x07" in one_line(outcome.err)
+
+
+def test_a_bad_picture_does_not_stop_the_others_whatever_their_order(vip, meadow, tmp_path):
+    broken = tmp_path / "broken.png"
+    broken.write_bytes(b"no picture")
+    outcome = vip("ask", broken, meadow, "--box", RABBIT, "What is this?", "-m", "tiny")
+    assert outcome.code == 3
+    assert outcome.out.startswith(f"{meadow}: ")
+
+
+def test_a_doubt_names_the_picture_where_there_are_several(vip, meadow, pond):
+    outcome = vip("ask", meadow, pond, "--box", "600,52,900,247", "What is @1?", "-m", "tiny")
+    assert outcome.code == 0
+    assert [line.split(": ")[2] for line in outcome.err.splitlines()] == [str(meadow), str(pond)]
+
+
+def test_the_picture_itself_is_never_written_over(vip, meadow, tmp_path):
+    picture = tmp_path / "meadow.png"
+    picture.write_bytes(meadow.read_bytes())
+    for target in (picture, f"{tmp_path}/"):
+        outcome = vip("ask", picture, "--box", RABBIT, "Hm?", "-m", "tiny", "--save-marked", target)
+        assert outcome.code == 2
+        assert "that is the picture itself" in one_line(outcome.err)
+    assert picture.read_bytes() == meadow.read_bytes()
+
+
+def test_two_marked_pictures_never_share_a_file(vip, meadow, tmp_path):
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "1.png").write_bytes(meadow.read_bytes())
+    sources = [tmp_path / "a" / "1.png", tmp_path / "b" / "1.png"]
+    outcome = vip("ask", *sources, "Hm?", "-m", "tiny", "--save-marked", f"{tmp_path}/out/")
+    assert outcome.code == 2
+    assert "two pictures would be written to" in one_line(outcome.err)
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_empty_question_is_refused(vip, meadow):
+    outcome = vip("ask", meadow, "", "-m", "tiny", stdin="Hm?")
+    assert (outcome.code, outcome.out) == (2, "")
+    assert "the question is empty" in one_line(outcome.err)
+
+
+def test_debug_shows_where_a_sentence_comes_from(vip, meadow, monkeypatch):
+    monkeypatch.setenv("VIP_DEBUG", "1")
+    outcome = vip("ask", meadow, "--box", "1,2", "Hm?", "-m", "tiny")
+    assert outcome.code == 2
+    assert "Traceback" in outcome.err
+    assert outcome.err.splitlines()[-1].startswith("vip: --box 1,2: ")

@@ -91,3 +91,22 @@ def test_what_is_wrong_is_one_sentence_and_nothing_is_written(vip, pond, tmp_pat
     assert sentence in outcome.err
     assert outcome.err.count("\n") == 1
     assert [file.name for file in tmp_path.iterdir()] == ["small.png"]
+
+
+def test_the_picture_itself_is_never_written_over(vip, pond, tmp_path):
+    picture = tmp_path / "pond.png"
+    picture.write_bytes(pond.read_bytes())
+    outcome = vip("mark", picture, "--point", "9,9", "-o", tmp_path / "." / "pond.png")
+    assert outcome.code == 2
+    assert "that is the picture itself" in outcome.err
+    assert picture.read_bytes() == pond.read_bytes()
+
+
+def test_a_full_disk_is_one_sentence():
+    import subprocess
+    import sys
+
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run([sys.executable, "-m", "vipcli", "models"], stdout=full, stderr=subprocess.PIPE)
+    assert done.returncode == 1
+    assert done.stderr == b"vip: standard output can't be written: No space left on device\n"

@@ -137,3 +137,38 @@ def test_a_markdown_answer_is_rendered_and_long_ones_scroll(monkeypatch):
     for number in range(30):
         assert shown.count(f"Paragraph {number} has bold words.") == 1
     assert "• one" in shown
+
+
+def shown_by(script: str) -> tuple[bytes, list[str]]:
+    """What a terminal of 80 x 24 gets from a Python script, and what then stands on it."""
+    child = pexpect.spawn(sys.executable, ["-c", script], env=clean(), dimensions=(24, 80), timeout=60)
+    data = child.read()
+    return data, screen_of(data)
+
+
+def test_an_interrupted_answer_stays_on_the_screen():
+    _, screen = shown_by(
+        "from vipcli.cli.console import stream_answer\n"
+        "from vipcli.engine import Generation, Token\n"
+        "def tokens():\n"
+        "    yield Token(1, 'These words came')\n"
+        "    raise KeyboardInterrupt\n"
+        "try: stream_answer(Generation(tokens(), 1))\n"
+        "except KeyboardInterrupt: print('interrupted')\n"
+    )
+    assert screen == ["These words came", "interrupted"]
+
+
+def test_an_answer_obeys_nothing_and_hides_no_address():
+    data, screen = shown_by(
+        "from vipcli.cli.console import stream_answer\n"
+        "from vipcli.engine import Generation, Token\n"
+        "def tokens():\n"
+        "    yield Token(1, 'see [my bank](http://evil.example) \\x1b]0;owned\\x07 \\x1b[2J end')\n"
+        "    return 'stop'\n"
+        "stream_answer(Generation(tokens(), 1))\n"
+    )
+    assert b"\x1b]" not in data
+    assert b"\x1b[2J" not in data
+    assert "http://evil.example" in screen[0]
+    assert "\\x1b]0;owned\\x07" in " ".join(screen)

@@ -18,7 +18,7 @@ def main() -> None:
     except KeyboardInterrupt:
         code = 130
     except BrokenPipeError:  # the reader of a pipe has gone, as in `vip ask ... | head -1`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        console.drop_stdout()
         code = 141
     except VipError as error:
         console.complain(error)

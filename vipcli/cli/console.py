@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = [
     "complain",
     "doubts",
+    "drop_stdout",
     "line",
     "note",
     "preview",
@@ -72,7 +73,13 @@ def write(text: str) -> None:
     except BrokenPipeError:
         raise
     except OSError as error:
+        drop_stdout()
         raise VipError(f"standard output can't be written: {error.strerror}") from error
+
+
+def drop_stdout() -> None:
+    """Send what is still buffered nowhere, or Python would complain about it once more on its way out."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 @contextmanager
