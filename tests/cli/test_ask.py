@@ -21,10 +21,12 @@ def test_the_answer_alone_is_on_stdout(vip, meadow):
 
 
 @pytest.mark.parametrize(
-    ("marker", "truth"), [(RABBIT, "a rabbit"), (BICYCLE, "a bicycle"), (HORSE, "a horse")], ids=lambda text: text
+    ("marker", "truth"),
+    [("485,140,635,295", "a duck"), ("50,40,265,245", "a bee"), ("210,290,365,430", "a frog")],
+    ids=lambda text: text,
 )
-def test_the_answer_follows_the_marker(vip, meadow, marker, truth):
-    assert vip("ask", meadow, "--box", marker, "What is @1?", "-m", "tiny").out == f"{truth}\n"
+def test_the_answer_follows_the_marker(vip, pond, marker, truth):
+    assert vip("ask", pond, "--box", marker, "What is @1?", "-m", "tiny").out == f"{truth}\n"
 
 
 def test_markers_are_numbered_in_the_order_typed_across_their_kinds(vip, meadow):
