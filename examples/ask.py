@@ -7,7 +7,7 @@ from pathlib import Path
 
 from vipcli import Box, mark, open_engine, to_request
 
-marked = mark(Path(__file__).parent / "meadow.png", [Box(390, 50, 560, 250)])
+marked = mark(Path(__file__).parent / "meadow.png", [Box(440, 118, 598, 283)])
 marked.save("marked.png")
 
 engine = open_engine("tiny")

@@ -37,7 +37,7 @@ def vip(monkeypatch, capsys):
 
 @pytest.fixture
 def meadow():
-    """A rabbit at 409,62,541,237, a bicycle at 129,226,266,325 and a horse at 374,323,513,464; 640 x 480."""
+    """A mushroom at 448,126,590,275, a house at 65,295,223,453 and cheese at 41,50,264,209; 640 x 480."""
     return EXAMPLES / "meadow.png"
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-RABBIT, BICYCLE, HORSE = "400,52,550,247", "120,216,276,335", "364,313,523,470"
+MUSHROOM, HOUSE, CHEESE = "440,118,598,283", "57,287,231,461", "33,42,272,217"
 
 
 def one_line(text):
@@ -16,8 +16,8 @@ def one_line(text):
 
 
 def test_the_answer_alone_is_on_stdout(vip, meadow):
-    outcome = vip("ask", meadow, "--box", RABBIT, "What is this?", "-m", "tiny")
-    assert (outcome.code, outcome.out, outcome.err) == (0, "a rabbit\n", "")
+    outcome = vip("ask", meadow, "--box", MUSHROOM, "What is this?", "-m", "tiny")
+    assert (outcome.code, outcome.out, outcome.err) == (0, "a mushroom\n", "")
 
 
 @pytest.mark.parametrize(
@@ -30,16 +30,16 @@ def test_the_answer_follows_the_marker(vip, pond, marker, truth):
 
 
 def test_markers_are_numbered_in_the_order_typed_across_their_kinds(vip, meadow):
-    markers = ["--box", RABBIT, "--ellipse", BICYCLE, "--box", HORSE]
+    markers = ["--box", MUSHROOM, "--ellipse", HOUSE, "--box", CHEESE]
     outcome = vip("ask", meadow, *markers, "What is @2?", "-m", "tiny", "--json")
     row = json.loads(outcome.out)
     assert [text.split(":")[0] for text in row["markers"]] == ["box", "ellipse", "box"]
     assert "ellipse" in row["prompt"]
-    assert row["answer"] == "a bicycle"
+    assert row["answer"] == "a house"
 
 
 def test_a_name_becomes_the_trained_phrase(vip, meadow):
-    row = json.loads(vip("ask", meadow, "--box", f"pet={RABBIT}@red", "What is @pet?", "-m", "tiny", "--json").out)
+    row = json.loads(vip("ask", meadow, "--box", f"pet={MUSHROOM}@red", "What is @pet?", "-m", "tiny", "--json").out)
     assert row["prompt"] == "###Human: <image>\nWhat is the pet within the red rectangle?###Assistant:"
 
 
@@ -54,39 +54,39 @@ def test_one_json_object_a_line_for_each_picture(vip, meadow, pond):
 
 
 def test_the_question_may_come_from_standard_input(vip, meadow):
-    outcome = vip("ask", meadow, "--box", RABBIT, "-m", "tiny", stdin="What is this?\n")
-    assert outcome.out == "a rabbit\n"
+    outcome = vip("ask", meadow, "--box", MUSHROOM, "-m", "tiny", stdin="What is this?\n")
+    assert outcome.out == "a mushroom\n"
 
 
 def test_the_picture_may_come_from_standard_input(vip, meadow):
-    outcome = vip("ask", "-", "--box", RABBIT, "What is this?", "-m", "tiny", stdin=meadow.read_bytes())
-    assert outcome.out == "a rabbit\n"
+    outcome = vip("ask", "-", "--box", MUSHROOM, "What is this?", "-m", "tiny", stdin=meadow.read_bytes())
+    assert outcome.out == "a mushroom\n"
 
 
 def test_without_a_model_the_embedded_one_answers_and_says_so(vip, meadow, monkeypatch, tmp_path):
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
-    outcome = vip("ask", meadow, "--box", RABBIT, "What is this?")
-    assert outcome.out == "a rabbit\n"
+    outcome = vip("ask", meadow, "--box", MUSHROOM, "What is this?")
+    assert outcome.out == "a mushroom\n"
     assert "vip models pull 7b" in one_line(outcome.err)
-    assert vip("ask", meadow, "--box", RABBIT, "What is this?", "--quiet").err == ""
+    assert vip("ask", meadow, "--box", MUSHROOM, "What is this?", "--quiet").err == ""
 
 
 def test_verbose_shows_model_prompt_and_timings_on_stderr(vip, meadow):
-    outcome = vip("ask", meadow, "--box", RABBIT, "What is this?", "-m", "tiny", "-v")
-    assert outcome.out == "a rabbit\n"
+    outcome = vip("ask", meadow, "--box", MUSHROOM, "What is this?", "-m", "tiny", "-v")
+    assert outcome.out == "a mushroom\n"
     assert "model: tiny on cpu in float32" in outcome.err
     assert "###Human: <image>" in outcome.err
     assert "prompt tokens" in outcome.err
 
 
 def test_the_marked_picture_is_kept(vip, meadow, tmp_path):
-    vip("ask", meadow, "--box", f"{RABBIT}@red", "Hm?", "-m", "tiny", "--save-marked", tmp_path / "kept.png")
+    vip("ask", meadow, "--box", f"{MUSHROOM}@red", "Hm?", "-m", "tiny", "--save-marked", tmp_path / "kept.png")
     kept = np.asarray(Image.open(tmp_path / "kept.png")).astype(int)
     plain = np.asarray(Image.open(meadow)).astype(int)
     changed = np.abs(kept - plain).sum(axis=2) > 0
     assert kept.shape == plain.shape
-    assert changed[52, 475]
-    assert not changed[150, 475]
+    assert changed[118, 520]
+    assert not changed[200, 520]
 
 
 def test_marked_pictures_of_several_go_into_a_folder(vip, meadow, pond, tmp_path):
@@ -105,9 +105,9 @@ def test_sampling_repeats_with_a_seed(vip, meadow):
 def test_some_of_several_pictures_fail(vip, meadow, tmp_path):
     broken = tmp_path / "broken.png"
     broken.write_bytes(meadow.read_bytes()[:999])
-    outcome = vip("ask", meadow, broken, "--box", RABBIT, "What is this?", "-m", "tiny")
+    outcome = vip("ask", meadow, broken, "--box", MUSHROOM, "What is this?", "-m", "tiny")
     assert outcome.code == 3
-    assert outcome.out.startswith(f"{meadow}: a rabbit\n")
+    assert outcome.out.startswith(f"{meadow}: a mushroom\n")
     assert "broken.png" in one_line(outcome.err)
 
 
@@ -157,7 +157,7 @@ def test_a_model_that_is_not_there_is_one_sentence_and_exit_1(vip, meadow, monke
 
 
 def test_a_clipped_marker_is_a_warning_and_an_error_when_strict(vip, meadow):
-    arguments = ["ask", meadow, "--box", "400,52,900,247", "What is @1?", "-m", "tiny"]
+    arguments = ["ask", meadow, "--box", "440,118,900,283", "What is @1?", "-m", "tiny"]
     outcome = vip(*arguments)
     assert outcome.code == 0
     assert "partly outside" in one_line(outcome.err)
@@ -193,7 +193,7 @@ def test_a_hostile_file_name_reaches_no_terminal(vip, meadow, tmp_path):
 def test_a_bad_picture_does_not_stop_the_others_whatever_their_order(vip, meadow, tmp_path):
     broken = tmp_path / "broken.png"
     broken.write_bytes(b"no picture")
-    outcome = vip("ask", broken, meadow, "--box", RABBIT, "What is this?", "-m", "tiny")
+    outcome = vip("ask", broken, meadow, "--box", MUSHROOM, "What is this?", "-m", "tiny")
     assert outcome.code == 3
     assert outcome.out.startswith(f"{meadow}: ")
 
@@ -208,7 +208,7 @@ def test_the_picture_itself_is_never_written_over(vip, meadow, tmp_path):
     picture = tmp_path / "meadow.png"
     picture.write_bytes(meadow.read_bytes())
     for target in (picture, f"{tmp_path}/"):
-        outcome = vip("ask", picture, "--box", RABBIT, "Hm?", "-m", "tiny", "--save-marked", target)
+        outcome = vip("ask", picture, "--box", MUSHROOM, "Hm?", "-m", "tiny", "--save-marked", target)
         assert outcome.code == 2
         assert "that is the picture itself" in one_line(outcome.err)
     assert picture.read_bytes() == meadow.read_bytes()

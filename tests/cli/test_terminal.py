@@ -13,7 +13,7 @@ import pytest
 
 REPOSITORY = Path(__file__).parents[2]
 VIP = [sys.executable, "-m", "vipcli"]
-ASK = ["ask", "examples/meadow.png", "--box", "400,52,550,247", "What is this?", "-m", "tiny"]
+ASK = ["ask", "examples/meadow.png", "--box", "440,118,598,283", "What is this?", "-m", "tiny"]
 # 60,000 sampled tokens would take minutes: an answer that doesn't end by itself while the test watches.
 ENDLESS = ["ask", "examples/meadow.png", "Hm?", "-m", "{folder}", "--temperature", "5", "--max-new-tokens", "60000"]
 
@@ -41,8 +41,8 @@ def in_terminal(arguments, columns=80, **environment):
 def test_a_terminal_shows_the_answer_and_is_left_as_it_was():
     code, data = in_terminal(ASK)
     assert code == 0
-    assert screen_of(data)[-1] == "a rabbit"
-    assert data.rstrip().endswith((b"a rabbit", b"\x1b[?25h"))
+    assert screen_of(data)[-1] == "a mushroom"
+    assert data.rstrip().endswith((b"a mushroom", b"\x1b[?25h"))
     assert data.count(b"\x1b[?25l") == data.count(b"\x1b[?25h"), "the cursor is shown again"
 
 
@@ -50,14 +50,14 @@ def test_a_terminal_shows_the_answer_and_is_left_as_it_was():
 def test_narrow_dumb_and_colourless_terminals_work(columns, environment):
     code, data = in_terminal(ASK, columns, **environment)
     assert code == 0
-    assert screen_of(data, columns)[-1] == "a rabbit"
+    assert screen_of(data, columns)[-1] == "a mushroom"
     if environment:
         assert b"\x1b[3" not in data.replace(b"\x1b[3J", b""), "no colours"
 
 
 def test_nothing_but_the_answer_goes_through_a_pipe():
     done = subprocess.run([*VIP, *ASK], cwd=REPOSITORY, capture_output=True, env=clean(FORCE_COLOR=""))
-    assert (done.returncode, done.stdout, done.stderr) == (0, b"a rabbit\n", b"")
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"a mushroom\n", b"")
 
 
 def test_a_reader_that_leaves_is_no_fault():
@@ -71,7 +71,7 @@ def test_a_reader_that_leaves_is_no_fault():
 def test_no_home_no_locale_and_closed_input_work(tmp_path):
     environment = {"PATH": os.environ["PATH"], "LC_ALL": "C", "HOME": "/nonexistent"}
     done = subprocess.run([*VIP, *ASK], cwd=REPOSITORY, capture_output=True, env=environment, stdin=subprocess.DEVNULL)
-    assert (done.returncode, done.stdout) == (0, b"a rabbit\n"), done.stderr
+    assert (done.returncode, done.stdout) == (0, b"a mushroom\n"), done.stderr
 
 
 @pytest.fixture
