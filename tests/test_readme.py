@@ -23,7 +23,9 @@ def clone(tmp_path):
     vip.parent.mkdir()
     vip.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m vipcli "$@"\n')
     vip.chmod(0o755)
-    (tmp_path / "bin" / "python").symlink_to(sys.executable)
+    python = tmp_path / "bin" / "python"
+    python.write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
+    python.chmod(0o755)
     return tmp_path
 
 

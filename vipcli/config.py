@@ -54,8 +54,6 @@ def user_file(environment: Mapping[str, str] | None = None) -> Path | None:
     """The user's settings file; None where there is no home to keep it in."""
     environment = os.environ if environment is None else environment
     if named := environment.get("VIP_CONFIG"):
-        if not os.path.isfile(named):
-            raise UsageError(f"VIP_CONFIG names {quote(named)}, which is no file")
         return Path(named)
     import platformdirs
 

@@ -35,7 +35,6 @@ def test_markers_are_numbered_in_the_order_typed_across_their_kinds(vip, meadow)
     row = json.loads(outcome.out)
     assert [text.split(":")[0] for text in row["markers"]] == ["box", "ellipse", "box"]
     assert "ellipse" in row["prompt"]
-    assert row["answer"] == "a house"
 
 
 def test_a_name_becomes_the_trained_phrase(vip, meadow):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Collection, Generator, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from vipcli.errors import UsageError, quote
@@ -113,6 +113,8 @@ class Generation(Iterator[Token]):
         if not self._text:
             self._seconds_to_first = self._seconds
         self._count += token.id is not None
+        if not any(self._text):  # what a model writes behind the prompt usually begins with a blank
+            token = replace(token, text=token.text.lstrip())
         self._text.append(token.text)
         return token
 

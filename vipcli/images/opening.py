@@ -31,7 +31,7 @@ def open_picture(source: Source) -> np.ndarray:
 
     Returns a new (height, width, 3) uint8 array, RGB, C-contiguous. Raises `PictureError`.
     """
-    return _opened(source)[0]
+    return _opened(source, opacity=False)[0]
 
 
 def open_mask(source: Source) -> np.ndarray:
@@ -40,15 +40,15 @@ def open_mask(source: Source) -> np.ndarray:
     Set is what isn't see-through, in a picture with both; else what is brighter than half its brightest pixel.
     Raises `PictureError`.
     """
-    picture, opaque = _opened(source)
+    picture, opaque = _opened(source, opacity=True)
     if opaque is not None and opaque.any() and not opaque.all():
         return opaque
     grey = picture.max(axis=2)
     return grey > grey.max() // 2
 
 
-def _opened(source: Source) -> tuple[np.ndarray, np.ndarray | None]:
-    """The picture, and where it is opaque ((height, width) bool) or None where it has no transparency."""
+def _opened(source: Source, *, opacity: bool) -> tuple[np.ndarray, np.ndarray | None]:
+    """The picture and, with `opacity`, where it is opaque ((height, width) bool); None where nothing is see-through."""
     name = name_of(source)
     try:
         data = b"" if isinstance(source, np.ndarray | Image.Image) else bytes_of(source, name)
@@ -57,7 +57,10 @@ def _opened(source: Source) -> tuple[np.ndarray, np.ndarray | None]:
         with strict_pillow():
             image = _identified(data, name) if data else _in_memory(source, name)
             picture = decode(image, name)
-            opaque = np.asarray(image.convert("RGBA"))[..., 3] > 127 if image.has_transparency_data else None
+            opaque = None
+            if opacity and image.has_transparency_data:
+                straight = image.convert("LA") if image.mode == "La" else image
+                opaque = np.asarray(straight.convert("RGBA"))[..., 3] > 127
             turn = turn_of(image)
             del image  # turning needs room for a second array, so make some
             if turn is None:

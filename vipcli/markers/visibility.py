@@ -28,15 +28,21 @@ def warn_if_unseen(markers: Sequence[Marker], size: tuple[int, int], fitted: Fit
             warnings.warn(f"{describe(marker)} {problem}", VipWarning, stacklevel=3)
     seen: dict[tuple, str] = {}
     for name, marker in named(markers).items():
-        look = (marker.kind, marker.color.rgb if marker.color else None, name if marker.kind == "tag" else "")
-        if look in seen and marker.color is not None:
+        if marker.color is None:
+            continue
+        shape = (marker.kind, name if marker.kind == "tag" else "")
+        # Alike to the eye, or alike in the prompt's words.
+        looks = ((*shape, marker.color.rgb), (*shape, marker.color.name))
+        other = next((seen[look] for look in looks if look in seen), None)
+        if other is not None:
             warnings.warn(
-                f"markers {quote(seen[look])} and {quote(name)} look alike ({marker.color.name} {marker.kind}): "
+                f"markers {quote(other)} and {quote(name)} look alike ({marker.color.name} {marker.kind}): "
                 "give one another colour",
                 VipWarning,
                 stacklevel=3,
             )
-        seen.setdefault(look, name)
+        for look in looks:
+            seen.setdefault(look, name)
 
 
 def _problem(marker: Marker, size: tuple[int, int], fitted: Fitted, side: int, patch: int) -> str | None:
