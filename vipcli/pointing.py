@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from vipcli.engine import Answer, Engine, Request, open_engine
-from vipcli.images import fit, open_picture, save_picture
+from vipcli.images import frame, open_picture, save_picture
 from vipcli.markers import Marker, Pixels, Tag, assign, draw, inside, named, parse, warn_if_unseen
 from vipcli.prompt import Conversation, Turn, expand, neutralise, render, stop_texts
 
@@ -94,8 +94,7 @@ def to_request(
     prompt = render(Conversation((Turn(text),), system), prompt_style, engine.template)
     request = Request(marked.picture, prompt, stop=stop_texts(prompt), **options)
     if engine.side is not None:
-        fitted = fit(marked.picture, engine.side, request.fit)
-        warn_if_unseen(marked.markers, marked.size, fitted, engine.patch)
+        warn_if_unseen(marked.markers, marked.size, frame(marked.size, engine.side, request.fit), engine.patch)
     return request
 
 

@@ -236,3 +236,10 @@ def test_debug_shows_where_a_sentence_comes_from(vip, meadow, monkeypatch):
     assert outcome.code == 2
     assert "Traceback" in outcome.err
     assert outcome.err.splitlines()[-1].startswith("vip: --box 1,2: ")
+
+
+def test_a_folder_for_marked_pictures_that_cannot_be_made_is_one_sentence(vip, meadow, tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    outcome = vip("ask", meadow, "Hm?", "-m", "tiny", "--save-marked", f"{tmp_path}/file/marked/")
+    assert (outcome.code, outcome.out) == (1, "")
+    assert "the folder can't be made" in one_line(outcome.err)

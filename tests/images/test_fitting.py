@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vipcli.images import CLIP_MEAN, fit, fitting
+from vipcli.images import CLIP_MEAN, fit, fitting, frame
 
 
 def test_pad_puts_bars_of_the_mean_colour_beside_the_picture():
@@ -71,3 +71,11 @@ def test_a_fitted_picture_can_be_written_to(photo):
     for mode in ("pad", "crop", "stretch"):
         assert fit(photo, 32, mode).picture.flags.writeable
         assert fit(photo, 32, mode).picture.flags.c_contiguous
+
+
+@pytest.mark.parametrize("mode", ["pad", "crop", "stretch"])
+def test_a_frame_says_where_fit_puts_a_picture_without_its_pixels(mode):
+    for size in ((640, 480), (37, 900), (1, 1), (301, 300)):
+        fitted = fit(np.zeros((size[1], size[0], 3), np.uint8), 112, mode)
+        alone = frame(size, 112, mode)
+        assert (alone.side, alone.scale, alone.offset) == (fitted.side, fitted.scale, fitted.offset)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from vipcli.cli import console
-from vipcli.cli.inputs import is_folder, mark_one, one_of, refuse_to_overwrite
+from vipcli.cli.inputs import is_folder, make_folder, mark_one, one_of, refuse_to_overwrite
 from vipcli.cli.options import BoxFormatFlag, CoordsFlag, FitFlag, TagsFlag, marker_texts, with_markers
 from vipcli.errors import PromptError, UsageError, VipError, quote
 
@@ -137,7 +137,8 @@ def ask(
             with console.doubts(strict=strict, quiet=quiet, about=about):
                 request = to_request(marked, question, engine, **style, **numbers)
                 if kept:
-                    kept[number].parent.mkdir(parents=True, exist_ok=True)
+                    if is_folder(save_marked or ""):
+                        make_folder("--save-marked", kept[number].parent)
                     marked.save(kept[number])
                 if show:
                     console.preview(marked.picture)

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vipcli.errors import UsageError, quote
+from vipcli.errors import PictureError, UsageError, quote
 
 if TYPE_CHECKING:
     from vipcli.pointing import Marked
 
-__all__ = ["is_folder", "mark_one", "one_of", "refuse_to_overwrite"]
+__all__ = ["is_folder", "make_folder", "mark_one", "one_of", "refuse_to_overwrite"]
 
 
 def mark_one(source: str, texts: list[tuple[str | None, str]], coords: str, box_format: str, tags: bool) -> Marked:
@@ -41,6 +41,14 @@ def one_of(flag: str, value: str, known: tuple[str, ...]) -> str:
 def is_folder(path: str) -> bool:
     """Whether `path` is meant as a folder: it is one, or ends in a slash."""
     return path.endswith("/") or Path(path).is_dir()
+
+
+def make_folder(flag: str, folder: Path) -> None:
+    """Make `folder` where it isn't there. Raises `PictureError` where it can't be made."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise PictureError(f"{flag} {quote(str(folder))}: the folder can't be made: {error.strerror}") from error
 
 
 def refuse_to_overwrite(flag: str, outputs: Sequence[Path], sources: Sequence[str]) -> None:

@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from vipcli.images.fitting import CLIP_MEAN as CLIP_MEAN
     from vipcli.images.fitting import Fit as Fit
     from vipcli.images.fitting import Fitted as Fitted
+    from vipcli.images.fitting import Frame as Frame
     from vipcli.images.fitting import fit as fit
+    from vipcli.images.fitting import frame as frame
     from vipcli.images.opening import open_mask as open_mask
     from vipcli.images.opening import open_picture as open_picture
     from vipcli.images.saving import save_picture as save_picture
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
 __getattr__, __all__ = door(
     __name__,
     {
-        "fitting": ("CLIP_MEAN", "Fit", "Fitted", "fit"),
+        "fitting": ("CLIP_MEAN", "Fit", "Fitted", "Frame", "fit", "frame"),
         "opening": ("open_mask", "open_picture"),
         "saving": ("save_picture",),
         "sources": ("Source", "name_of"),

@@ -21,14 +21,14 @@ _LONGEST = 12_288  # a longer side is thinned to this before it is resized
 
 
 @dataclass(frozen=True, eq=False)
-class Fitted:
-    """A picture as the model gets it.
+class Frame:
+    """Where a picture's pixels lie in the model's square, without the pixels.
 
-    picture: (side, side, 3) uint8 RGB.
-    scale: how much x and y were multiplied; offset: what was then added, in pixels of the fitted picture.
+    side: of the square, in pixels. scale: how much x and y are multiplied; offset: what is then added, in pixels of
+    the square.
     """
 
-    picture: np.ndarray
+    side: int
     scale: tuple[float, float]
     offset: tuple[float, float]
 
@@ -37,25 +37,30 @@ class Fitted:
         return x * self.scale[0] + self.offset[0], y * self.scale[1] + self.offset[1]
 
 
+@dataclass(frozen=True, eq=False)
+class Fitted(Frame):
+    """A picture as the model gets it: (side, side, 3) uint8 RGB, and where its pixels came from."""
+
+    picture: np.ndarray
+
+
+def frame(size: tuple[int, int], side: int, mode: Fit = "pad") -> Frame:
+    """Where `fit` puts a picture of `size` (width, height), at no cost. Raises `UsageError` for an unknown mode."""
+    left, top, width, height = _window(size, mode)
+    scale_x, scale_y = side / width, side / height
+    return Frame(side, (scale_x, scale_y), (-left * scale_x, -top * scale_y))
+
+
 def fit(picture: np.ndarray, side: int, mode: Fit = "pad") -> Fitted:
     """Fit `picture` ((height, width, 3) uint8) into a square of `side` pixels, bicubic and antialiased.
 
     pad: all of it in the middle, bars in `CLIP_MEAN` beside it; crop: the middle square; stretch: all of it, its shape
     given up. The padded square never exists, so a picture of 12,000 pixels a side needs 30 MB beside its own.
     """
-    if mode not in get_args(Fit):
-        raise UsageError(f"there is no fit {quote(str(mode))!r}; use {', '.join(get_args(Fit))}")
-    height, width = picture.shape[:2]
-    left = top = 0
-    if mode == "pad":
-        longest = max(width, height)
-        left, top = -((longest - width) // 2), -((longest - height) // 2)
-        width = height = longest
-    elif mode == "crop":
-        shortest = min(width, height)
-        left, top = (width - shortest) // 2, (height - shortest) // 2
-        picture = picture[top : top + shortest, left : left + shortest]
-        width = height = shortest
+    size = (picture.shape[1], picture.shape[0])
+    left, top, width, height = _window(size, mode)
+    if mode == "crop":
+        picture = picture[top : top + height, left : left + width]
     thinned = -(-max(width, height) // _LONGEST)
     picture = picture[::thinned, ::thinned]
     across, down = -(-width // thinned), -(-height // thinned)
@@ -64,8 +69,22 @@ def fit(picture: np.ndarray, side: int, mode: Fit = "pad") -> Fitted:
     else:
         rows = _resize_rows(picture, side, across)  # (height, side, 3)
         fitted = _resize_rows(rows.swapaxes(0, 1), side, down).swapaxes(0, 1)
-    scale_x, scale_y = side / width, side / height
-    return Fitted(np.array(fitted, order="C"), (scale_x, scale_y), (-left * scale_x, -top * scale_y))
+    where = frame(size, side, mode)
+    return Fitted(side, where.scale, where.offset, np.array(fitted, order="C"))
+
+
+def _window(size: tuple[int, int], mode: Fit) -> tuple[int, int, int, int]:
+    """The part of the picture's plane that becomes the square: left, top (below 0 where bars are), width, height."""
+    if mode not in get_args(Fit):
+        raise UsageError(f"there is no fit {quote(str(mode))!r}; use {', '.join(get_args(Fit))}")
+    width, height = size
+    if mode == "stretch":
+        return 0, 0, width, height
+    if mode == "crop":
+        shortest = min(size)
+        return (width - shortest) // 2, (height - shortest) // 2, shortest, shortest
+    longest = max(size)
+    return -((longest - width) // 2), -((longest - height) // 2), longest, longest
 
 
 def _resize_rows(picture: np.ndarray, side: int, across: int) -> np.ndarray:

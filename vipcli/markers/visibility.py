@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Sequence
 
 from vipcli.errors import VipWarning, quote
-from vipcli.images import Fitted
+from vipcli.images import Frame
 from vipcli.markers.drawing import coverage
 from vipcli.markers.shapes import Marker, describe
 from vipcli.markers.spec import named
@@ -15,15 +15,14 @@ from vipcli.markers.spec import named
 __all__ = ["warn_if_unseen"]
 
 
-def warn_if_unseen(markers: Sequence[Marker], size: tuple[int, int], fitted: Fitted, patch: int) -> None:
+def warn_if_unseen(markers: Sequence[Marker], size: tuple[int, int], frame: Frame, patch: int) -> None:
     """Warn of markers, or of what they mark, that the model can't see, and of two that look alike.
 
-    fitted: the picture of `size` (width, height) as the model gets it; patch: side of one of the model's patches, in
-    pixels of the fitted picture.
+    frame: where a picture of `size` (width, height) lies in the model's square; patch: side of one of the model's
+    patches, in pixels of that square.
     """
-    side = fitted.picture.shape[0]
     for marker in markers:
-        problem = _problem(marker, size, fitted, side, patch)
+        problem = _problem(marker, size, frame, patch)
         if problem:
             warnings.warn(f"{describe(marker)} {problem}", VipWarning, stacklevel=3)
     seen: dict[tuple, str] = {}
@@ -45,19 +44,17 @@ def warn_if_unseen(markers: Sequence[Marker], size: tuple[int, int], fitted: Fit
             seen.setdefault(look, name)
 
 
-def _problem(marker: Marker, size: tuple[int, int], fitted: Fitted, side: int, patch: int) -> str | None:
-    scale_x, scale_y = fitted.scale
-    offset_x, offset_y = fitted.offset
+def _problem(marker: Marker, size: tuple[int, int], frame: Frame, patch: int) -> str | None:
+    side = frame.side
     x1, y1, x2, y2 = marker.bounds
-    left, right = x1 * scale_x + offset_x, x2 * scale_x + offset_x
-    top, bottom = y1 * scale_y + offset_y, y2 * scale_y + offset_y
-    x, y = marker.anchor[0] * scale_x + offset_x, marker.anchor[1] * scale_y + offset_y
+    (left, top), (right, bottom) = frame.to_fitted(x1, y1), frame.to_fitted(x2, y2)
+    x, y = frame.to_fitted(*marker.anchor)
     if not (-0.5 < x < side + 0.5 and -0.5 < y < side + 0.5):  # the anchor may lie on the very edge
         return "is cut away before the model sees the picture: use --fit pad"
     seen = _overlap(left, right, side) * _overlap(top, bottom, side)
     if seen < 0.6 and marker.kind not in ("point", "arrow", "tag"):
         return f"is cut: the model sees {100 * seen:.0f} % of what it marks; use --fit pad"
-    line = marker.line_width(size) * min(scale_x, scale_y)
+    line = marker.line_width(size) * min(frame.scale)
     if marker.kind not in ("mask", "point", "tag") and line < 0.5:
         return f"is {line:.2g} pixels thin in what the model sees: give it a greater width"
     encloses = marker.kind in ("box", "ellipse", "contour", "mask", "triangle")
