@@ -107,7 +107,10 @@ def test_ctrl_c_in_mid_answer_keeps_the_text_and_exits_130(endless):
 
 def test_ctrl_c_while_loading_exits_130_without_a_word():
     child = pexpect.spawn(VIP[0], [*VIP[1:], *ASK], cwd=REPOSITORY, env=clean(), timeout=60)
-    time.sleep(0.7)
+    began = time.monotonic()
+    while "libtorch" not in Path(f"/proc/{child.pid}/maps").read_text():  # the libraries are being loaded
+        assert time.monotonic() - began < 50
+        time.sleep(0.01)
     child.sendintr()
     data = child.read()
     child.close()

@@ -29,6 +29,7 @@ from engine.checkpoints import (
     write_json,
     write_published,
 )
+from processes import WITH_ITS_OWN_PEAK
 
 from vipcli.engine import Model, Request, Square, devices, input_square
 from vipcli.engine.local import LocalEngine, load
@@ -465,8 +466,7 @@ def test_loading_takes_no_second_copy_of_the_weights(
 
     Mapped pages count here, though a system that runs short takes them back.
     """
-    # By way of a shell: what this process starts inherits its own peak.
-    command = ["sh", "-c", '"$0" "$@"; exit $?', sys.executable, "-c", PEAK, str(checkpoint), str(large), kind]
+    command = [*WITH_ITS_OWN_PEAK, sys.executable, "-c", PEAK, str(checkpoint), str(large), kind]
     before, after = map(int, subprocess.run(command, capture_output=True, check=True).stdout.split())
     size = (large / "model.safetensors").stat().st_size
     with capsys.disabled():
