@@ -1,5 +1,5 @@
 """``python -m vipcli`` is ``vip``."""
 
-from vipcli.cli import main
+from vipcli.cli import program
 
-main()
+program()

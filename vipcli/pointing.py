@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from vipcli.engine import Answer, Engine, Request, open_engine
 from vipcli.images import frame, open_picture, save_picture
 from vipcli.markers import Marker, Pixels, Tag, assign, draw, inside, named, parse, warn_if_unseen
-from vipcli.prompt import Conversation, Turn, expand, neutralise, render, stop_texts
 
 if TYPE_CHECKING:
     from PIL import Image
+
+    from vipcli.engine import Answer, Engine, Request
 
 __all__ = ["Marked", "ask", "mark", "to_request"]
 
@@ -87,6 +87,9 @@ def to_request(
     options: of `Request` (``fit``, ``max_new_tokens``, ``temperature``, ``top_p``, ``seed``). Warns of markers that the
     model can't see. Raises `PromptError`.
     """
+    from vipcli.engine import Request
+    from vipcli.prompt import Conversation, Turn, expand, neutralise, render, stop_texts
+
     markers = named(marked.markers)
     text = expand(neutralise(question.strip(), engine.special_tokens), markers)
     if system is not None:
@@ -112,6 +115,8 @@ def ask(
 
     model: a name (see `open_engine`) or an engine that is open already. options: of `to_request`.
     """
+    from vipcli.engine import open_engine
+
     marked = mark(image, markers)
     engine = open_engine(model) if isinstance(model, str) else model
     return engine.stream(to_request(marked, question, engine, **options)).finished()

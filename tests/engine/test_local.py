@@ -32,6 +32,7 @@ from engine.checkpoints import (
 from processes import WITH_ITS_OWN_PEAK
 
 from vipcli.engine import Model, Request, Square, devices, input_square
+from vipcli.engine.checkpoint import weigh
 from vipcli.engine.local import LocalEngine, load
 from vipcli.errors import MissingExtra, ModelError, PromptError, UsageError, VipError
 from vipcli.images import CLIP_MEAN
@@ -422,19 +423,20 @@ def test_running_out_while_loading_is_one_sentence(checkpoint: Path, monkeypatch
         assert why(checkpoint) == ("it: out of memory on cpu; try --load-in 4bit, --device-map auto or a smaller model")
 
 
-@pytest.fixture(scope="module")
-def large(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """About 300 MB of zeros in fp32, as one file."""
+@pytest.fixture(scope="module", params=["float32", "float16"])
+def large(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """160 million weights, all zero, as one file."""
     from safetensors.torch import save_file
 
     folder = tmp_path_factory.mktemp("large") / "vip"
     write_published(folder, random_model())
     with torch.device("meta"):
         sizes = {"hidden_size": 1024, "intermediate_size": 2816, "num_attention_heads": 8, "num_key_value_heads": 8}
-        model = random_model(**sizes, num_hidden_layers=6)
+        model = random_model(**sizes, num_hidden_layers=12)
     for file in folder.glob("model*"):
         file.unlink()
-    weights = {name: torch.zeros(value.shape) for name, value in model.state_dict().items()}
+    stored = getattr(torch, request.param)
+    weights = {name: torch.zeros(value.shape, dtype=stored) for name, value in model.state_dict().items()}
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
     model.config.save_pretrained(folder)
     yield folder
@@ -458,23 +460,24 @@ print(peak(small, kind), peak(large, kind))
 """
 
 
-@pytest.mark.parametrize(("kind", "copies"), [("float32", 1.0), ("bfloat16", 1.5)])
+@pytest.mark.parametrize("kind", ["float32", "bfloat16"])
 def test_loading_takes_no_second_copy_of_the_weights(
-    kind: str, copies: float, large: Path, checkpoint: Path, capsys: pytest.CaptureFixture[str]
+    kind: str, large: Path, checkpoint: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """In the file's own dtype the weights are the file, mapped; converted, they stand beside it.
-
-    Mapped pages count here, though a system that runs short takes them back.
-    """
+    """In the file's own dtype the weights are the file, mapped; converted, nothing of the file stays beside them."""
     command = [*WITH_ITS_OWN_PEAK, sys.executable, "-c", PEAK, str(checkpoint), str(large), kind]
     before, after = map(int, subprocess.run(command, capture_output=True, check=True).stdout.split())
     size = (large / "model.safetensors").stat().st_size
+    loaded = devices._bytes_as(weigh(Model("it"), large), getattr(torch, kind))
     with capsys.disabled():
         print(
-            f"\n{size / 1e6:.0f} MB as {kind}: peak {before / 1e6:.0f} MB before, {after / 1e6:.0f} MB after", end=" "
+            f"\n{size / 1e6:.0f} MB, {loaded / 1e6:.0f} as {kind}: "
+            f"peak {before / 1e6:.0f} MB before, {after / 1e6:.0f} MB after",
+            end=" ",
         )
-    assert size > 300e6
-    assert after - before < 1.1 * copies * size
+    assert loaded > 300_000_000
+    in_flight = 32_000_000  # weights being converted, and what an answer takes: the same for a checkpoint of any size
+    assert after - before < 1.1 * max(size, loaded) + in_flight
 
 
 # The request

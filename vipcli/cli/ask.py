@@ -11,17 +11,22 @@ import typer
 
 from vipcli.cli import console
 from vipcli.cli.inputs import is_folder, make_folder, mark_one, one_of, refuse_to_overwrite
-from vipcli.cli.options import BoxFormatFlag, CoordsFlag, FitFlag, TagsFlag, marker_texts, with_markers
+from vipcli.cli.options import BoxFormatFlag, CoordsFlag, FitFlag, MarkerCommand, TagsFlag, marker_texts, with_markers
 from vipcli.errors import PromptError, UsageError, VipError, quote
 
 if TYPE_CHECKING:
     from vipcli.engine import Engine, Request
     from vipcli.pointing import Marked
 
-__all__ = ["ask"]
+__all__ = ["add_to", "ask"]
 
 _SUFFIXES = frozenset([".avif", ".bmp", ".gif", ".heic", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"])
 _ANSWER, _MODEL, _OUTPUT = "Answer", "Model", "Output"
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the command."""
+    app.command("ask", cls=MarkerCommand)(ask)
 
 
 @with_markers

@@ -9,10 +9,15 @@ import typer
 
 from vipcli.cli import console
 from vipcli.cli.inputs import mark_one, one_of, refuse_to_overwrite
-from vipcli.cli.options import BoxFormatFlag, CoordsFlag, FitFlag, TagsFlag, marker_texts, with_markers
+from vipcli.cli.options import BoxFormatFlag, CoordsFlag, FitFlag, MarkerCommand, TagsFlag, marker_texts, with_markers
 from vipcli.errors import ModelError, UsageError, quote
 
-__all__ = ["mark"]
+__all__ = ["add_to", "mark"]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the command."""
+    app.command("mark", cls=MarkerCommand)(mark)
 
 
 @with_markers

@@ -10,14 +10,20 @@ from vipcli.cli import console
 from vipcli.engine import MODELS, card, located, pull, resolve, size_on_disk
 from vipcli.errors import ModelError, quote
 
-__all__ = ["app"]
+__all__ = ["add_to"]
 
-app = typer.Typer(help="List, show and fetch models.", no_args_is_help=False)
+_app = typer.Typer(help="List, show and fetch models.", no_args_is_help=False)
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the command and what stands below it."""
+    app.add_typer(_app, name="models")
+
 
 NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="tiny, 7b, 13b, a Hub id[@revision] or a folder")]
 
 
-@app.callback(invoke_without_command=True)
+@_app.callback(invoke_without_command=True)
 def models(ctx: typer.Context) -> None:
     """List the models by name: vip models"""
     if ctx.invoked_subcommand is None:
@@ -26,7 +32,7 @@ def models(ctx: typer.Context) -> None:
             console.line(f"{model.name:5} {here:17} {model.about}")
 
 
-@app.command("show")
+@_app.command("show")
 def show(name: NameArgument) -> None:
     """Say what a model is and knows: vip models show tiny"""
     model = resolve(name)
@@ -44,13 +50,13 @@ def show(name: NameArgument) -> None:
         console.show_markdown(text)
 
 
-@app.command("pull")
+@_app.command("pull")
 def pull_(name: NameArgument) -> None:
     """Fetch a model from the Hub into its cache; half a download goes on: vip models pull 7b"""
     console.line(str(pull(resolve(name))))
 
 
-@app.command("path")
+@_app.command("path")
 def path(name: NameArgument) -> None:
     """Print the folder of a model that is on this machine: vip models path tiny"""
     folder = located(resolve(name))

@@ -14,7 +14,8 @@ from vipcli.errors import ModelError, UsageError, quote
 __all__ = ["Placement", "choose_device", "choose_dtype", "free_memory", "place"]
 
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-_FLOATS = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2}  # what loading converts, in safetensors' names: bytes of a number
+# What loading converts, by safetensors' names.
+_FLOATS = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
 _MEASURE_FROM = 1_000_000_000  # bytes of weights from which it pays to ask a CPU how fast it is in bf16
 _ROOM = 20  # a model needs its weights and this part of them: what it remembers of 1400 tokens in the 7B's case
 
@@ -99,9 +100,14 @@ def _cpu_is_fast_in_bf16() -> bool:
     return seconds(torch.bfloat16) < 0.7 * seconds(torch.float32)
 
 
+def is_converted(weights: Counter[str], kind: torch.dtype) -> bool:
+    """Whether loading `weights` (bytes by safetensors' dtype) as `kind` changes any of them."""
+    return any(_FLOATS.get(dtype, kind) != kind for dtype in weights)
+
+
 def _bytes_as(weights: Counter[str], kind: torch.dtype) -> int:
     """How many bytes the weights take in `kind`; what is stored in 8 bits or fewer (quantized) stays as it is."""
-    return sum(size * kind.itemsize // _FLOATS.get(dtype, kind.itemsize) for dtype, size in weights.items())
+    return sum(size * kind.itemsize // _FLOATS.get(dtype, kind).itemsize for dtype, size in weights.items())
 
 
 def _host_memory(cgroup: Path = Path("/sys/fs/cgroup")) -> int:

@@ -7,16 +7,18 @@ from __future__ import annotations
 
 from collections.abc import Collection, Generator, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import torch
 import transformers
 from PIL import Image
+from safetensors import safe_open
 
-from vipcli.engine.catalog import Model, located, square_side
+from vipcli.engine.catalog import Model, located, square_side, weight_files
 from vipcli.engine.checkpoint import check_complete, first_line, load_processor, model_class, read_config, weigh
 from vipcli.engine.decode import decode, sampler
-from vipcli.engine.devices import Placement, choose_device, place
+from vipcli.engine.devices import Placement, choose_device, is_converted, place
 from vipcli.engine.protocol import Finish, Generation, Request, Token
 from vipcli.errors import MissingExtra, ModelError, PromptError, UsageError, VipError, quote
 from vipcli.images import Fit, fit
@@ -137,10 +139,10 @@ def load(
     with _in_one_sentence(model.name, target, "can't be loaded"):
         config = read_config(model, folder)
         architecture = model_class(config)
-        placement = place(target, dtype, weigh(model, folder))
+        weights = weigh(model, folder)
+        placement = place(target, dtype, weights)
         options: dict[str, Any] = {
             "dtype": placement.dtype,
-            "use_safetensors": True,
             "local_files_only": True,
             "trust_remote_code": False,
             "config": config,
@@ -155,9 +157,27 @@ def load(
         if device_map is None and load_in is None:
             _check_memory(model, placement)
         processor = load_processor(model, folder, config)
-        loaded, report = architecture.from_pretrained(folder, **options)
+        converted = is_converted(weights, placement.dtype) and not hasattr(config, "quantization_config")
+        if target.type == "cpu" and converted and "device_map" not in options:
+            loaded, report = _load_unmapped(architecture, folder, options)
+        else:
+            loaded, report = architecture.from_pretrained(folder, use_safetensors=True, **options)
         check_complete(model, report)
         return LocalEngine(model.name, loaded.eval(), processor)
+
+
+def _load_unmapped(architecture: Any, folder: Path, options: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+    """Load with conversion: weight by weight through memory that is freed again.
+
+    transformers maps the file, and what is mapped stays beside what it was converted to: three times a checkpoint's
+    size from fp16 to fp32. Only where nothing is converted is mapping best, since the weights are then the file.
+    """
+    files = [safe_open(folder / name, "pt", backend="pread") for name in weight_files(folder)]
+    weights = {name: file.get_slice(name) for file in files for name in file.keys()}  # noqa: SIM118
+    loaded, report = architecture.from_pretrained(None, state_dict=weights, **options)
+    if (folder / "generation_config.json").is_file():  # found by the folder's name otherwise
+        loaded.generation_config = transformers.GenerationConfig.from_pretrained(folder, local_files_only=True)
+    return loaded, report
 
 
 @contextmanager

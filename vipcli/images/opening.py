@@ -31,6 +31,8 @@ def open_picture(source: Source) -> np.ndarray:
 
     Returns a new (height, width, 3) uint8 array, RGB, C-contiguous. Raises `PictureError`.
     """
+    if isinstance(source, np.ndarray) and _is_picture(source):
+        return source.copy(order="C")
     return _opened(source, opacity=False)[0]
 
 
@@ -45,6 +47,11 @@ def open_mask(source: Source) -> np.ndarray:
         return opaque
     grey = picture.max(axis=2)
     return grey > grey.max() // 2
+
+
+def _is_picture(array: np.ndarray) -> bool:
+    """Whether `array` is what `open_picture` returns: nothing is to be converted."""
+    return array.dtype == np.uint8 and array.shape[2:] == (3,) and 0 < array.size // 3 <= MAX_PIXELS
 
 
 def _opened(source: Source, *, opacity: bool) -> tuple[np.ndarray, np.ndarray | None]:

@@ -14,12 +14,9 @@ from PIL import Image
 from vipcli.errors import PictureError, UsageError, VipError, quote
 from vipcli.images.reasons import reason
 
-# Level 4 instead of zlib's own 6: examples/meadow.png (640 x 480) takes 11 ms instead of 20 and 91 kB instead of 83, a
-# photo of that size 44 ms instead of 79 and 592 kB instead of 590. Level 1: 9 ms and 113 kB, 25 ms and 633 kB.
-_PNG: tuple[str, dict[str, Any]] = "PNG", {"compress_level": 4}
 _JPEG: tuple[str, dict[str, Any]] = "JPEG", {"quality": 95, "subsampling": 0}
 _SAVED_AS: dict[str, tuple[str, dict[str, Any]]] = {
-    ".png": _PNG,
+    ".png": ("PNG", {}),
     ".jpg": _JPEG,
     ".jpeg": _JPEG,
     ".webp": ("WEBP", {"quality": 95}),
@@ -42,15 +39,27 @@ def save_picture(picture: np.ndarray, path: str | os.PathLike[str]) -> None:
     if suffix not in _SAVED_AS:
         raise UsageError(f"{name}: a picture's file name ends in {', '.join(_SAVED_AS)}; it says the format")
     form, options = _SAVED_AS[suffix]
-    data = io.BytesIO()
+    encode = _png if form == "PNG" else _encoded
     try:
-        Image.fromarray(picture).save(data, form, **options)
-        (_write_stdout if to_stdout else _write)(data.getbuffer(), path)
+        (_write_stdout if to_stdout else _write)(encode(picture, form, **options), path)
     except (VipError, BrokenPipeError):  # a closed pipe is the command line's to end in silence
         raise
     except Exception as error:
         why = "its folder doesn't exist" if isinstance(error, FileNotFoundError) else reason(error, "written")
         raise PictureError(f"{name}: {why}") from error
+
+
+def _png(picture: np.ndarray, _: str) -> memoryview:
+    """By OpenCV: of a photograph of 1920 x 1440, in 28 ms instead of the 75 of Pillow's level 3, and no larger."""
+    import cv2
+
+    return cv2.imencode(".png", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))[1].data
+
+
+def _encoded(picture: np.ndarray, form: str, **options: Any) -> memoryview:
+    data = io.BytesIO()
+    Image.fromarray(picture).save(data, form, **options)
+    return data.getbuffer()
 
 
 def _write(data: memoryview, path: str | os.PathLike[str]) -> None:

@@ -8,13 +8,13 @@ import cv2
 import numpy as np
 
 from vipcli.images import fit
-from vipcli.markers import TRAINED, Color, Contour, Marker, Mask, assign, coverage, draw
+from vipcli.markers import TRAINED, Arrow, Color, Marker, Point, Scribble, assign, coverage, draw
 from vipcli.scenes import SHAPES, THINGS, Scene, compose, mark_thing, with_article
 
 __all__ = ["COLORS", "PATCH_LABELS", "Lesson", "all_texts", "lesson", "mark_some"]
 
 COLORS = tuple(TRAINED)
-_KINDS = (*SHAPES, Mask, Contour)  # a mask hides what it marks and a contour is thin: both take more lessons
+_KINDS = (*SHAPES, Point, Arrow, Scribble)  # they say least about where a thing ends: they take more lessons
 UNMARKED = -1
 PATCH_LABELS = ("thing", "shape", "color", "ink_shape", "ink_color")
 
