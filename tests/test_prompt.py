@@ -79,7 +79,7 @@ def test_another_system_line_or_none(preset: str, engine: LocalEngine) -> None:
 
 
 def test_a_conversation_without_a_picture_has_no_placeholder(engine: LocalEngine) -> None:
-    asked = Conversation((Turn("Hello"),), picture=False)
+    asked = Conversation((Turn("Hello"),), picture=None)
     for template in (None, engine.template):
         assert render(asked, template=template).endswith("###Human: Hello###Assistant:")
 

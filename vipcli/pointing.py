@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from vipcli.engine import Answer, Engine, Request
 
-__all__ = ["Marked", "ask", "mark", "to_request"]
+__all__ = ["Marked", "ask", "mark", "request_for", "to_request"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,16 +87,23 @@ def to_request(
     options: of `Request` (``fit``, ``max_new_tokens``, ``temperature``, ``top_p``, ``seed``). Warns of markers that the
     model can't see. Raises `PromptError`.
     """
-    from vipcli.engine import Request
-    from vipcli.prompt import Conversation, Turn, expand, neutralise, render, stop_texts
+    from vipcli.prompt import Conversation, Turn, expand, neutralise, render
 
-    markers = named(marked.markers)
-    text = expand(neutralise(question.strip(), engine.special_tokens), markers)
+    text = expand(neutralise(question.strip(), engine.special_tokens), named(marked.markers))
     if system is not None:
         system = neutralise(system, engine.special_tokens)
     prompt = render(Conversation((Turn(text),), system), prompt_style, engine.template)
-    request = Request(marked.picture, prompt, stop=stop_texts(prompt), **options)
-    if engine.side is not None:
+    return request_for(marked, prompt, engine, **options)
+
+
+def request_for(marked: Marked | None, prompt: str, engine: Engine, **options: Any) -> Request:
+    """The request of a rendered `prompt` about a marked picture, or about none; see `to_request`."""
+    from vipcli.engine import Request
+    from vipcli.prompt import stop_texts
+
+    picture = None if marked is None else marked.picture
+    request = Request(picture, prompt, stop=stop_texts(prompt), **options)
+    if marked is not None and engine.side is not None:
         warn_if_unseen(marked.markers, marked.size, frame(marked.size, engine.side, request.fit), engine.patch)
     return request
 

@@ -55,14 +55,15 @@ class Turn:
 
 @dataclass(frozen=True)
 class Conversation:
-    """Turns about one picture; the first question carries it.
+    """Turns about one picture.
 
     system: what to put in place of the preset's own system line; None keeps that; "" leaves it out.
+    picture: the number of the turn whose question carries the picture, from 0; None: there is no picture.
     """
 
     turns: tuple[Turn, ...]
     system: str | None = None
-    picture: bool = True
+    picture: int | None = 0
 
     def asked(self, question: str) -> Conversation:
         """This conversation with one more question."""
@@ -92,7 +93,7 @@ class Preset:
         system = self.system if conversation.system is None else conversation.system
         text = f"{system}{self.after_system}" if system else ""
         for number, turn in enumerate(conversation.turns):
-            picture = f"{IMAGE}\n" if conversation.picture and number == 0 else ""
+            picture = f"{IMAGE}\n" if number == conversation.picture else ""
             text += f"{self.human}{picture}{turn.question}{self.assistant}"
             if turn.answer is not None:
                 text += f" {turn.answer}{self.end}"
@@ -188,7 +189,7 @@ def _messages(conversation: Conversation) -> list[dict[str, Any]]:
         messages.append({"role": "system", "content": [{"type": "text", "text": conversation.system}]})
     for number, turn in enumerate(conversation.turns):
         content: list[dict[str, Any]] = [{"type": "text", "text": turn.question}]
-        if conversation.picture and number == 0:
+        if number == conversation.picture:
             content.insert(0, {"type": "image"})
         messages.append({"role": "user", "content": content})
         if turn.answer is not None:

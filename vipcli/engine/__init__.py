@@ -10,12 +10,13 @@ from __future__ import annotations
 from typing import Any
 
 from vipcli.engine.catalog import MODELS, Model, Square, card, input_square, located, pull, resolve, size_on_disk
-from vipcli.engine.protocol import Answer, Engine, Generation, Request, Token
+from vipcli.engine.protocol import Answer, Engine, Finish, Generation, Request, Token
 
 __all__ = [
     "MODELS",
     "Answer",
     "Engine",
+    "Finish",
     "Generation",
     "Model",
     "Request",

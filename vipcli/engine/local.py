@@ -46,6 +46,8 @@ class LocalEngine:
         self.patch = patch if isinstance(patch, int) else 14
         self.template = _template(processor)
         self.special_tokens: Collection[str] = _special_tokens(processor.tokenizer)
+        room = getattr(model.config.get_text_config(), "max_position_embeddings", None)
+        self.context: int | None = room or None
         self._eos = _eos(model)
 
     def stream(self, request: Request) -> Generation:
@@ -59,6 +61,11 @@ class LocalEngine:
         Raises `PromptError` where prompt and answer don't fit the context, or the prompt's placeholders the picture,
         and `ModelError` where a foreign processor fails.
         """
+        inputs = self._tensors(request)
+        self._check_length(inputs["input_ids"].shape[1], request.max_new_tokens)
+        return inputs
+
+    def _tensors(self, request: Request) -> dict[str, torch.Tensor]:
         images = None
         if request.picture is not None:
             images = Image.fromarray(self.seen(request.picture, request.fit))
@@ -77,26 +84,26 @@ class LocalEngine:
                 )
             except ValueError as error:
                 raise PromptError(f"the prompt doesn't go with the picture: {first_line(error)}") from error
-            inputs: dict[str, torch.Tensor] = {
+            return {
                 name: value.to(self.model.device, self.model.dtype if value.is_floating_point() else None)
                 for name, value in batch.items()
                 if isinstance(value, torch.Tensor) and name != "token_type_ids"
             }
-            self._check_length(inputs["input_ids"].shape[1], request.max_new_tokens)
-        return inputs
 
     def seen(self, picture: Any, mode: Fit) -> Any:
         """`picture` as the model gets it, before its colours are normalised: (side, side, 3) uint8."""
         return picture if self.side is None else fit(picture, self.side, mode).picture
 
+    def room(self, request: Request) -> int | None:
+        """How many tokens an answer to `request` may have; see `vipcli.engine.protocol.Engine`."""
+        return None if self.context is None else self.context - self._tensors(request)["input_ids"].shape[1]
+
     def _check_length(self, prompt: int, answer: int) -> None:
-        text_config = self.model.config.get_text_config()
-        room = getattr(text_config, "max_position_embeddings", None)
-        if room and prompt + answer > room:
-            over = prompt + answer - room
+        if self.context and prompt + answer > self.context:
+            over = prompt + answer - self.context
             raise PromptError(
                 f"the prompt has {prompt} tokens and the answer may take {answer}: {over} too many for this model's "
-                f"context of {room}; shorten the question or lower --max-new-tokens"
+                f"context of {self.context}; shorten the question or lower --max-new-tokens"
             )
 
     def _decode(self, request: Request, inputs: dict[str, torch.Tensor]) -> Generator[Token, None, Finish]:

@@ -119,6 +119,15 @@ class Generation(Iterator[Token]):
         return token
 
     @property
+    def prompt_tokens(self) -> int:
+        """How many tokens the prompt has, the picture's included."""
+        return self._prompt_tokens
+
+    def close(self) -> None:
+        """Stop here, for good; what came so far is the answer."""
+        self._tokens.close()
+
+    @property
     def answer(self) -> Answer:
         """What came so far."""
         return Answer(
@@ -150,7 +159,13 @@ class Engine(Protocol):
     """The checkpoint's own chat template."""
     special_tokens: Collection[str]
     """What a user's text must not contain as such."""
+    context: int | None
+    """How many tokens prompt and answer may have together; None where that isn't known."""
 
     def stream(self, request: Request) -> Generation:
         """Start answering `request`. Raises `PromptError` where the prompt can't fit the context."""
+        ...
+
+    def room(self, request: Request) -> int | None:
+        """Tokens that an answer to `request` may have, less than one where its prompt is too long; None: unknown."""
         ...

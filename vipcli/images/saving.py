@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import io
 import os
 import sys
@@ -12,6 +11,7 @@ import numpy as np
 from PIL import Image
 
 from vipcli.errors import PictureError, UsageError, VipError, quote
+from vipcli.files import write_whole
 from vipcli.images.reasons import reason
 
 _JPEG: tuple[str, dict[str, Any]] = "JPEG", {"quality": 95, "subsampling": 0}
@@ -41,9 +41,11 @@ def save_picture(picture: np.ndarray, path: str | os.PathLike[str]) -> None:
     form, options = _SAVED_AS[suffix]
     encode = _png if form == "PNG" else _encoded
     try:
-        (_write_stdout if to_stdout else _write)(encode(picture, form, **options), path)
-    except (VipError, BrokenPipeError):  # a closed pipe is the command line's to end in silence
+        (_write_stdout if to_stdout else write_whole)(encode(picture, form, **options), path)
+    except (UsageError, BrokenPipeError):  # a closed pipe is the command line's to end in silence
         raise
+    except VipError as error:
+        raise PictureError(str(error)) from error
     except Exception as error:
         why = "its folder doesn't exist" if isinstance(error, FileNotFoundError) else reason(error, "written")
         raise PictureError(f"{name}: {why}") from error
@@ -60,24 +62,6 @@ def _encoded(picture: np.ndarray, form: str, **options: Any) -> memoryview:
     data = io.BytesIO()
     Image.fromarray(picture).save(data, form, **options)
     return data.getbuffer()
-
-
-def _write(data: memoryview, path: str | os.PathLike[str]) -> None:
-    target = os.path.realpath(path)  # a link goes on pointing where it does
-    if os.path.isdir(target):
-        raise PictureError(f"{quote(str(path))}: is a directory; give the name of a file in it")
-    if os.path.exists(target) and not os.access(target, os.W_OK):
-        raise PictureError(f"{quote(str(path))}: is write-protected")
-    temporary = os.path.join(os.path.dirname(target), f".vip-{os.urandom(8).hex()}.tmp")
-    try:
-        with open(temporary, "xb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, target)
-    finally:
-        with contextlib.suppress(OSError):  # it is gone where all went well
-            os.unlink(temporary)
 
 
 def _write_stdout(data: memoryview, _: object) -> None:

@@ -1,0 +1,297 @@
+"""`ChatSession`: turns about a picture whose markers may change, with undo. Nothing is read, printed or written here.
+
+What changing the markers means for the prompt: the model sees one picture, the present one, and it stands in the first
+question that was asked about it. Turns before that are kept as text, each phrase as it was when it was asked, without a
+picture; the question that carries the changed picture begins by saying so (`CHANGED`, `ANOTHER_PICTURE`). Put the other
+way round, with the new picture in the first turn, answers about old markers would claim to be about what it shows:
+the embedded model then repeats the old answer in 24 of 150 cases.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from vipcli.engine import Engine, Finish, Generation, Request, Token
+from vipcli.errors import MarkerError, PromptError, UsageError, quote
+from vipcli.markers import Marker, assign, inside, named, parse
+from vipcli.pointing import Marked, mark, request_for
+from vipcli.prompt import Conversation, Turn, expand, neutralise, render
+
+if TYPE_CHECKING:
+    import numpy as np
+
+__all__ = ["ANOTHER_PICTURE", "CHANGED", "ChatSession", "Exchange", "View"]
+
+CHANGED = "The markers in the picture have changed."
+"""How a question begins that is the first about changed markers."""
+
+ANOTHER_PICTURE = "This is another picture."
+"""How a question begins that is the first about another picture."""
+
+SETTINGS: dict[str, type] = {"temperature": float, "top_p": float, "seed": int, "max_new_tokens": int, "fit": str}
+"""What `ChatSession.set` changes, and of which type it is."""
+
+_LEAST_ROOM = 16  # tokens: an answer shorter than this isn't worth asking for
+_NEARLY_FULL = 0.85  # of the context
+
+
+@dataclass(frozen=True, eq=False)
+class View:
+    """What is looked at: a picture and its markers, each coloured and named.
+
+    source: what the picture is called. picture: (height, width, 3) uint8 RGB, unmarked; None before there is one.
+    """
+
+    source: str = ""
+    picture: np.ndarray | None = None
+    markers: tuple[Marker, ...] = ()
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height in pixels."""
+        return (0, 0) if self.picture is None else (self.picture.shape[1], self.picture.shape[0])
+
+    def shows_the_same(self, other: View) -> bool:
+        """Whether a model gets the same picture of both."""
+        return self.picture is other.picture and self.markers == other.markers
+
+
+@dataclass(frozen=True, eq=False)
+class Exchange:
+    """A question and its answer.
+
+    question: as typed. asked: as the model got it. view: what it was about. answer, finish: see `engine.Answer`.
+    """
+
+    question: str
+    asked: str
+    view: View
+    answer: str
+    finish: Finish
+
+
+@dataclass
+class ChatSession:
+    """A conversation with a picture, by `engine`.
+
+    >>> session = ChatSession(open_engine("tiny"))
+    >>> session.show(open_picture("meadow.png"), "meadow.png")
+    >>> session.add("mushroom=440,118,598,283")
+    >>> session.ask("What is @mushroom?").finished().text
+    'a mushroom'
+
+    system: a system line, None for the prompt style's own. prompt_style: see `prompt.render`. settings: of `Request`,
+    by name (`SETTINGS`). view and exchanges change by the methods alone.
+    """
+
+    engine: Engine
+    system: str | None = None
+    prompt_style: str = "auto"
+    settings: dict[str, Any] = field(default_factory=dict)
+    view: View = field(default_factory=View)
+    exchanges: tuple[Exchange, ...] = ()
+    _before: list[View] = field(default_factory=list)
+    _undone: list[View] = field(default_factory=list)
+
+    # What is looked at
+
+    def show(self, picture: np.ndarray, source: str, markers: Sequence[Marker | str] = ()) -> None:
+        """Look at another picture ((height, width, 3) uint8 RGB), called `source`, with `markers` on it."""
+        view = View(source, picture)
+        for one in markers:
+            view = _with(view, parse(one, view.size) if isinstance(one, str) else inside(one, view.size))
+        self._change(view)
+
+    def add(self, marker: Marker | str, kind: str | None = None) -> str:
+        """Put a marker on the picture, as a value or in the grammar, and return its name (a number if it had none).
+
+        Raises `MarkerError` for its text and for a name that is taken, `UsageError` where there is no picture yet.
+        """
+        self._need_picture()
+        size = self.view.size
+        self._change(_with(self.view, parse(marker, size, kind=kind) if isinstance(marker, str) else marker))
+        return self.view.markers[-1].name or ""
+
+    def remove(self, name: str) -> None:
+        """Take a marker off. Raises `MarkerError` where no marker is called `name`."""
+        gone = self._marker(name)
+        self._change(replace(self.view, markers=tuple(m for m in self.view.markers if m is not gone)))
+
+    def move(self, name: str, dx: float, dy: float) -> None:
+        """Move a marker by pixels. Raises `MarkerError`: no such marker, or it would leave the picture."""
+        old = self._marker(name)
+        new = inside(old.moved(dx, dy), self.view.size)
+        self._change(replace(self.view, markers=tuple(new if m is old else m for m in self.view.markers)))
+
+    def undo(self) -> None:
+        """Take back the last change of picture or markers. Raises `UsageError` where there is none."""
+        if not self._before:
+            raise UsageError("there is nothing to undo")
+        self._undone.append(self.view)
+        self.view = self._before.pop()
+
+    def redo(self) -> None:
+        """Change again what was undone last. Raises `UsageError` where there is nothing."""
+        if not self._undone:
+            raise UsageError("there is nothing to redo")
+        self._before.append(self.view)
+        self.view = self._undone.pop()
+
+    def marked(self) -> Marked:
+        """The picture with its markers drawn. Raises `UsageError` where there is no picture yet."""
+        self._need_picture()
+        return mark(self.view.picture, self.view.markers)
+
+    # Turns
+
+    def ask(self, question: str) -> Generation:
+        """Ask about what is looked at; the turn is kept as far as its answer came, once the generation ends or closes.
+
+        Raises `PromptError` where the conversation leaves no room for an answer, and for a name that no marker has.
+        """
+        asked = self._asked(question)
+        request = self._request(self.conversation(asked))
+        room = self.engine.room(request)
+        if room is not None and room < _LEAST_ROOM:
+            raise PromptError(
+                f"the conversation leaves {max(0, room)} tokens of the model's context for an answer: "
+                "forget its first turns, or all of them"
+            )
+        if room is not None and room < request.max_new_tokens:
+            request = replace(request, max_new_tokens=room)
+        running = self.engine.stream(request)
+
+        def tokens() -> Generator[Token, None, Finish]:
+            try:
+                yield from running
+            finally:
+                running.close()
+                answer = running.answer
+                if answer.text or answer.finish != "interrupted":
+                    self.exchanges += (Exchange(question, asked, view, answer.text, answer.finish),)
+            return running.answer.finish
+
+        view = self.view
+        return Generation(tokens(), running.prompt_tokens)
+
+    def retry(self) -> Generation:
+        """Ask the last question once more, about what is looked at now, in place of the last turn."""
+        return self.ask(self.take_back())
+
+    def take_back(self) -> str:
+        """Forget the last turn and return its question. Raises `UsageError` where there is none."""
+        if not self.exchanges:
+            raise UsageError("nothing has been asked yet")
+        *before, last = self.exchanges
+        self.exchanges = tuple(before)
+        return last.question
+
+    def forget(self, count: int | None = None) -> int:
+        """Forget the first `count` turns, or all; returns how many. The picture and its markers stay."""
+        gone = len(self.exchanges) if count is None else min(max(0, count), len(self.exchanges))
+        self.exchanges = self.exchanges[gone:]
+        return gone
+
+    def go_on(self, view: View, exchanges: Sequence[Exchange], system: str | None) -> None:
+        """Go on with another conversation in place of this one."""
+        self.view, self.exchanges, self.system = view, tuple(exchanges), system
+        self._before.clear()
+        self._undone.clear()
+
+    def set(self, name: str, value: str) -> None:
+        """Change a setting by the text of its value. Raises `UsageError` for what there isn't or can't be."""
+        if name not in SETTINGS:
+            raise UsageError(f"there is no setting {quote(name)!r}; there are {', '.join(SETTINGS)}")
+        try:
+            changed = {**self.settings, name: SETTINGS[name](value)}
+        except ValueError:
+            raise UsageError(f"{name} {quote(value)}: it must be a number") from None
+        Request(None, "", **changed)  # checks them
+        self.settings = changed
+
+    def nearly_full(self) -> str | None:
+        """A sentence when the next question may not fit the model's context any more, before it doesn't; else None."""
+        if self.engine.context is None or not self.exchanges:
+            return None
+        room = self.engine.room(self._request(self.conversation(self.exchanges[-1].asked)))
+        if room is None or room > (1 - _NEARLY_FULL) * self.engine.context:
+            return None
+        used = self.engine.context - max(0, room)
+        return f"the conversation takes {used} of the model's {self.engine.context} tokens"
+
+    # The prompt
+
+    def prompt(self, question: str = "") -> str:
+        """Exactly what the model would get with `question` asked now; without one, what it got last."""
+        asked = self._asked(question) if question or not self.exchanges else None
+        return self._render(self.conversation(asked))
+
+    def conversation(self, asked: str | None = None) -> Conversation:
+        """The turns as the prompt holds them, with one more question where `asked` is given."""
+        turns = [Turn(exchange.asked, self._harmless(exchange.answer)) for exchange in self.exchanges]
+        if asked is not None:
+            turns.append(Turn(asked))
+            first = self._first_about_view()
+        else:
+            turns[-1] = replace(turns[-1], answer=None)
+            first = min(self._first_about_view(), len(turns) - 1)
+        system = None if self.system is None else self._harmless(self.system)
+        return Conversation(tuple(turns), system, first if self.view.picture is not None else None)
+
+    def _first_about_view(self) -> int:
+        """The number of the first turn, possibly the next, from which on all are about what is looked at now."""
+        first = len(self.exchanges)
+        while first and self.exchanges[first - 1].view.shows_the_same(self.view):
+            first -= 1
+        return first
+
+    def _asked(self, question: str) -> str:
+        text = expand(self._harmless(question.strip()), named(self.view.markers))
+        if not text:
+            raise PromptError("the question is empty")
+        if not self.exchanges:
+            return text
+        last = self.exchanges[-1].view
+        if last.picture is not self.view.picture:
+            return f"{ANOTHER_PICTURE} {text}"
+        return text if last.shows_the_same(self.view) else f"{CHANGED} {text}"
+
+    def _harmless(self, text: str) -> str:
+        return neutralise(text, self.engine.special_tokens)
+
+    def _render(self, conversation: Conversation) -> str:
+        return render(conversation, self.prompt_style, self.engine.template)
+
+    def _request(self, conversation: Conversation) -> Request:
+        marked = self.marked() if self.view.picture is not None else None
+        return request_for(marked, self._render(conversation), self.engine, **self.settings)
+
+    def _change(self, view: View) -> None:
+        if self.view.picture is not None:
+            self._before.append(self.view)
+        self._undone.clear()
+        self.view = view
+
+    def _marker(self, name: str) -> Marker:
+        names = named(self.view.markers)
+        if name not in names:
+            known = ", ".join(quote(other) for other in names) or "none yet"
+            raise MarkerError(f"no marker is called {quote(name)!r}; there are: {known}")
+        return names[name]
+
+    def _need_picture(self) -> None:
+        if self.view.picture is None:
+            raise UsageError("there is no picture yet")
+
+
+def _with(view: View, marker: Marker) -> View:
+    """`view` with one more marker, which gets a colour and, to keep it when others go, its number as a name."""
+    assert view.picture is not None
+    if marker.name is None:
+        taken = named(view.markers)
+        marker = replace(marker, name=next(str(n) for n in range(1, len(taken) + 2) if str(n) not in taken))
+    markers = assign(view.picture, [*view.markers, marker])
+    named(markers)
+    return replace(view, markers=markers)

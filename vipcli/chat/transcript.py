@@ -1,0 +1,174 @@
+"""A chat's files: a JSON transcript to go on with, a Markdown one to read, and their pictures beside them."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vipcli.chat.session import ChatSession, Exchange, View
+from vipcli.errors import UsageError, VipError, quote
+from vipcli.files import write_whole
+from vipcli.images import open_picture, save_picture
+from vipcli.markers import Marker, Mask, parse, render
+from vipcli.pointing import mark
+
+__all__ = ["load_transcript", "save_transcript"]
+
+_FORMAT = 1
+_HERE = "{pictures}"  # in a marker's text: the folder of the transcript's pictures, wherever that lies when it is read
+
+
+def save_transcript(session: ChatSession, path: str | os.PathLike[str]) -> None:
+    """Write the conversation to `path`, ``.md`` or ``.json``, its marked pictures into ``<name>_pictures`` beside it.
+
+    For JSON the pictures without markers are written too, so that `load_transcript` can go on from there. Raises
+    `UsageError` for another suffix, `VipError` where something can't be written; the transcript comes last, whole.
+    """
+    path = Path(path)
+    suffix = path.suffix.lower()
+    if suffix not in (".md", ".json"):
+        raise UsageError(f"{quote(str(path))}: a transcript's file name ends in .md or .json; it says the format")
+    pictures = path.with_name(f"{path.stem}_pictures")
+    views = list(_views(session))
+    try:
+        if views:
+            pictures.mkdir(parents=True, exist_ok=True)
+        for number, view in enumerate(views, 1):
+            assert view.picture is not None
+            save_picture(mark(view.picture, view.markers).picture, pictures / f"{number}.png")
+            if suffix == ".json":
+                save_picture(view.picture, pictures / f"{number}-unmarked.png")
+        text = _markdown(session, views, pictures.name) if suffix == ".md" else _json(session, views, pictures)
+        write_whole(text.encode("utf-8", "replace"), path)
+    except OSError as error:
+        raise VipError(f"{quote(str(path))}: it can't be written: {error.strerror}") from error
+
+
+def load_transcript(session: ChatSession, path: str | os.PathLike[str]) -> None:
+    """Go on with the conversation that `save_transcript` wrote to `path` as JSON, in place of the session's own.
+
+    Raises `VipError` where it can't be read or isn't such a file; the session stays as it was.
+    """
+    path = Path(path)
+    shown = quote(str(path))
+    try:
+        saved = json.loads(path.read_text(encoding="utf-8"))
+        if saved["vip_transcript"] != _FORMAT:
+            raise VipError(f"{shown}: it was written by another version of vip")
+        views: list[View] = []
+        for entry in saved["views"]:
+            view = _view(entry, path.parent)
+            alike = (other.picture for other in views if _alike(other.picture, view.picture))
+            views.append(replace(view, picture=next(alike, view.picture)))  # one picture, marked in two ways
+        exchanges = [
+            Exchange(
+                question=str(turn["question"]),
+                asked=str(turn["asked"]),
+                view=View() if turn["view"] is None else views[turn["view"]],
+                answer=str(turn["answer"]),
+                finish="stop",
+            )
+            for turn in saved["turns"]
+        ]
+        present = View() if saved["view"] is None else views[saved["view"]]
+        system = None if saved["system"] is None else str(saved["system"])
+    except OSError as error:
+        raise VipError(f"{shown}: it can't be read: {error.strerror}") from error
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        raise VipError(f"{shown}: it is no transcript that vip wrote with /export") from None
+    session.go_on(present, exchanges, system)
+
+
+def _views(session: ChatSession) -> Iterator[View]:
+    """Every view of the conversation once, in order, the present one last."""
+    seen: list[View] = []
+    for view in [*(exchange.view for exchange in session.exchanges), session.view]:
+        if view.picture is not None and _number(seen, view) is None:
+            seen.append(view)
+            yield view
+
+
+def _alike(one: np.ndarray | None, other: np.ndarray | None) -> bool:
+    return one is not None and other is not None and np.array_equal(one, other)
+
+
+def _number(views: list[View], view: View) -> int | None:
+    return next((number for number, other in enumerate(views) if other.shows_the_same(view)), None)
+
+
+def _json(session: ChatSession, views: list[View], pictures: Path) -> str:
+    turns = [
+        {
+            "question": exchange.question,
+            "asked": exchange.asked,
+            "answer": exchange.answer,
+            "view": _number(views, exchange.view),
+        }
+        for exchange in session.exchanges
+    ]
+    entries = [
+        {
+            "source": view.source,
+            "picture": f"{pictures.name}/{number}-unmarked.png",
+            "marked": f"{pictures.name}/{number}.png",
+            "markers": [
+                _text(marker, pictures, f"{number}-mask-{index}.png") for index, marker in enumerate(view.markers, 1)
+            ],
+        }
+        for number, view in enumerate(views, 1)
+    ]
+    saved = {
+        "vip_transcript": _FORMAT,
+        "model": session.engine.name,
+        "system": session.system,
+        "views": entries,
+        "view": _number(views, session.view),
+        "turns": turns,
+    }
+    return f"{json.dumps(saved, indent=1, ensure_ascii=False)}\n"
+
+
+def _text(marker: Marker, pictures: Path, file: str) -> str:
+    """A marker in the grammar; a mask that is a picture is kept with the others, so that the transcript is whole."""
+    if isinstance(marker, Mask) and marker.bitmap is not None:
+        save_picture(np.repeat(marker.bitmap[:, :, None] * np.uint8(255), 3, axis=2), pictures / file)
+        marker = replace(marker, file=f"{_HERE}/{file}")
+    return render(marker)
+
+
+def _view(entry: Any, folder: Path) -> View:
+    picture = open_picture(folder / entry["picture"])
+    size = (picture.shape[1], picture.shape[0])
+    pictures = str((folder / entry["picture"]).parent)
+    markers = tuple(parse(text.replace(_HERE, pictures), size) for text in entry["markers"])
+    return View(str(entry["source"]), picture, markers)
+
+
+def _markdown(session: ChatSession, views: list[View], pictures: str) -> str:
+    parts = []
+    shown: View | None = None
+    for exchange in session.exchanges:
+        number = _number(views, exchange.view)
+        if number is not None and (shown is None or not shown.shows_the_same(exchange.view)):
+            shown = exchange.view
+            markers = "".join(f"- `{render(marker)}`\n" for marker in shown.markers if not _is_picture(marker))
+            parts.append(f"![{_escaped(shown.source)}]({pictures}/{number + 1}.png)\n\n{markers}")
+        parts.append(f"**{_escaped(exchange.question)}**\n\n{exchange.answer}\n")
+    return f"# {_escaped(session.engine.name)} about {_escaped(session.view.source) or 'no picture'}\n\n" + "\n".join(
+        parts
+    )
+
+
+def _is_picture(marker: Marker) -> bool:
+    return isinstance(marker, Mask) and marker.bitmap is not None
+
+
+def _escaped(text: str) -> str:
+    """A user's text on one line of Markdown, read as text."""
+    return "".join(f"\\{c}" if c in "\\`*_[]<>#|" else c for c in " ".join(text.split()))
