@@ -41,7 +41,10 @@ MAY_IMPORT_TORCH = {
     "engine/checkpoint.py",
     "engine/decode.py",
     "engine/devices.py",
+    "engine/llama.py",
     "engine/local.py",
+    "engine/readers.py",
+    "engine/vision.py",
     "training/tiny.py",
 }
 FILES = sorted(set(PACKAGE.rglob("*.py")) - {PACKAGE / "__init__.py", PACKAGE / "__main__.py"})

@@ -72,8 +72,10 @@ def test_greedy_tokens_are_those_of_generate_for_other_weights_under_their_new_n
 
 
 def test_old_and_new_key_names_load_the_same_weights(checkpoint: Path, engine: LocalEngine) -> None:
+    loaded = engine.model.state_dict()
     for name, value in random_model(0).state_dict().items():
-        assert torch.equal(engine.model.state_dict()[name], value.half().float()), name
+        if "vision_tower.encoder.layers.3" not in name:  # nothing reads it, so it isn't kept
+            assert torch.equal(loaded[name], value.half().float()), name
 
 
 def test_sampling_is_the_same_for_one_seed_and_another_for_another(engine: LocalEngine) -> None:
@@ -89,14 +91,13 @@ def test_sampling_is_the_same_for_one_seed_and_another_for_another(engine: Local
 
 def test_temperature_may_be_a_whole_number_and_a_very_small_one_is_greedy() -> None:
     logits = torch.tensor([[0.0, 3.0, 1.0]])
-    ids = torch.tensor([[1]])
-    assert {int(sampler(1, 1.0, seed, "cpu")(ids, logits)) for seed in range(40)} == {0, 1, 2}
-    assert {int(sampler(1e-300, 1.0, seed, "cpu")(ids, logits)) for seed in range(40)} == {1}
+    assert {int(sampler(1, 1.0, seed, "cpu")(logits)) for seed in range(40)} == {0, 1, 2}
+    assert {int(sampler(1e-300, 1.0, seed, "cpu")(logits)) for seed in range(40)} == {1}
 
 
 def test_top_p_draws_from_the_fewest_tokens_that_hold_that_share() -> None:
     logits = torch.tensor([[0.5, 0.3, 0.2]]).log()
-    drawn = {int(sampler(1.0, 0.7, seed, "cpu")(torch.tensor([[1]]), logits)) for seed in range(60)}
+    drawn = {int(sampler(1.0, 0.7, seed, "cpu")(logits)) for seed in range(60)}
     assert drawn == {0, 1}
 
 
@@ -119,7 +120,7 @@ def test_what_fails_while_answering_is_one_sentence(engine: LocalEngine, monkeyp
     def out_of_memory(*_: Any, **__: Any) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.\nGPU 0 has ...")
 
-    monkeypatch.setattr(engine.model, "forward", out_of_memory)
+    monkeypatch.setattr(engine.text, "read", out_of_memory)
     with pytest.raises(ModelError, match=r"^published: out of memory on cpu; try --load-in 4bit"):
         engine.stream(Request(noise(0), ASKED)).finished()
 
@@ -238,36 +239,18 @@ def test_however_text_is_split_it_is_cut_at_the_first_stop_text(stop: tuple[str,
 # Answers
 
 
-class Scripted:
-    """Stands in for a model: says the given ids one after the other, whatever it is asked."""
-
-    dtype = torch.float32
-
-    def __init__(self, ids: list[int]) -> None:
-        self.ids = iter(ids)
-
-    def forward(self, past_key_values: Any = None) -> None:
-        """As transformers before 5.24 calls its cache."""
-
-    def __call__(self, **options: Any) -> Any:
-        assert "logits_to_keep" not in options, "forward takes none"
-        logits = torch.zeros(1, 1, 1000)
-        logits[0, 0, next(self.ids)] = 1.0
-
-        class Output(dict):
-            pass
-
-        output = Output(past_key_values=None)
-        output.logits = logits  # type: ignore[attr-defined]
-        return output
-
-
 def says(text: str, *, stop: tuple[str, ...] = ("###",), limit: int = 99, eos: bool = True) -> Generation:
-    """The running answer of a model that says `text`."""
+    """The running answer of a model that says `text`, whatever it reads."""
     ids = LLAMA.encode(text, add_special_tokens=False).ids
-    model = Scripted([*ids, 2] if eos else [*ids, *itertools.repeat(0, 9)])
-    inputs = {"input_ids": torch.ones(1, 5, dtype=torch.long)}
-    return Generation(decode(model, inputs, sampler(0, 1, None, "cpu"), LLAMA.decode, {2}, stop, limit), 5)
+    said = iter([*ids, 2] if eos else [*ids, *itertools.repeat(0, 9)])
+
+    def read(_token: int) -> torch.Tensor:
+        logits = torch.zeros(1, 1000)
+        logits[0, next(said)] = 1.0
+        return logits
+
+    pick = sampler(0, 1, None, "cpu")
+    return Generation(decode(read(0), read, pick, LLAMA.decode, {2}, stop, limit), 5)
 
 
 def test_an_answer_ends_by_itself_at_a_stop_text_or_at_the_limit() -> None:

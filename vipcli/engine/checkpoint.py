@@ -13,7 +13,7 @@ import transformers
 from vipcli.engine.catalog import WEIGHT_INDEX, Model, weight_files
 from vipcli.errors import ModelError, quote
 
-__all__ = ["check_complete", "first_line", "load_processor", "model_class", "read_config", "weigh"]
+__all__ = ["check_complete", "first_line", "is_llava", "load_processor", "model_class", "read_config", "weigh"]
 
 transformers.utils.logging.set_verbosity_error()
 transformers.utils.logging.disable_progress_bar()
@@ -44,6 +44,11 @@ def model_class(config: Any) -> Any:
     if config.model_type not in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES:
         raise ModelError(f"a {quote(config.model_type)} model doesn't answer questions about pictures")
     return transformers.AutoModelForImageTextToText
+
+
+def is_llava(config: Any) -> bool:
+    """Whether this is ViP-LLaVA or LLaVA: one square of patches from CLIP in front of a text model."""
+    return config.model_type in ("vipllava", "llava")
 
 
 def weigh(model: Model, folder: Path) -> Counter[str]:
@@ -113,7 +118,7 @@ def load_processor(model: Model, folder: Path, config: Any) -> Any:
             f"{quote(model.name)}: its processor can't be loaded, preprocessor_config.json and tokenizer.json must be "
             f"there and whole ({first_line(error)})"
         ) from error
-    if config.model_type in ("vipllava", "llava"):
+    if is_llava(config):
         vision = config.vision_config
         has_cls = "clip" in vision.model_type
         fill = {

@@ -1,4 +1,4 @@
-"""The generation loop: prefill, then one token at a time; whole characters out, stop texts held back.
+"""The answer loop: one token at a time; whole characters out, stop texts held back.
 
 The tokens are those of transformers' own ``generate`` (tests hold them equal); the loop is ours so that text streams as
 it becomes certain and stopping costs nothing.
@@ -6,7 +6,6 @@ it becomes certain and stopping costs nothing.
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Collection, Generator, Iterator
 from typing import Any
 
@@ -21,9 +20,9 @@ _COLDEST = 1e-5  # below this temperature, dividing by it overflows and sampling
 
 
 def decode(
-    model: Any,
-    inputs: dict[str, torch.Tensor],
-    pick: Callable[[torch.Tensor, torch.Tensor], torch.Tensor],
+    logits: torch.Tensor,
+    read: Callable[[int], torch.Tensor],
+    pick: Callable[[torch.Tensor], torch.Tensor],
     to_text: Callable[[list[int]], str],
     eos: Collection[int],
     stop: tuple[str, ...],
@@ -31,25 +30,15 @@ def decode(
 ) -> Generator[Token, None, Finish]:
     """Yield tokens until the model or a stop text ends the answer; returns why (`Finish`).
 
-    inputs: as the processor makes them; ``input_ids`` (1, tokens). pick: (ids so far, logits (1, vocabulary)) -> next
-    id (1,). eos: ids that end the answer. Raises `ModelError` where the numbers overflow.
+    logits: (1, vocabulary), of the first token. read: token id -> logits of the next. pick: logits -> token id (1,).
+    eos: ids that end the answer. Raises `ModelError` where the numbers overflow.
     """
     stream = TextStream(to_text)
     held = StopFilter(stop)
-    ids = inputs["input_ids"]  # (1, tokens)
-    # Renamed in transformers 5.24; the older name goes with 5.40.
-    known = inspect.signature(model.forward).parameters
-    cache_name = "cache" if "cache" in known else "past_key_values"
-    options = {"use_cache": True, **({"logits_to_keep": 1} if "logits_to_keep" in known else {})}
-    step: dict[str, Any] = {**inputs, **options}
     for count in range(1, max_new_tokens + 1):
-        with torch.inference_mode():
-            output = model(**step)
-            logits = output.logits[:, -1].float()  # (1, vocabulary)
-            next_id = pick(ids, logits)  # (1,)
-        number = int(next_id)
+        number = int(pick(logits.float()))  # the one moment that waits for the device: streaming needs the number
         if logits[0, number].isnan():  # the largest, where there is one
-            raise ModelError(f"the model's numbers overflow ({model.dtype}); try --dtype float32 or bfloat16")
+            raise ModelError(f"the model's numbers overflow ({logits.dtype}); try --dtype float32 or bfloat16")
         if number in eos:
             yield from _flush(held.finish(stream.finish()))
             return "stop"
@@ -58,14 +47,7 @@ def decode(
         if held.stopped:
             return "stop"
         if count < max_new_tokens:
-            ids = torch.cat([ids, next_id[:, None]], dim=1)
-            mask = torch.ones_like(ids)
-            step = {
-                "input_ids": next_id[:, None],
-                "attention_mask": mask,
-                cache_name: output[cache_name],
-                **options,
-            }
+            logits = read(number)
     yield from _flush(held.finish(stream.finish()))
     return "length"
 
@@ -76,13 +58,13 @@ def _flush(text: str) -> Iterator[Token]:
         yield Token(None, text)
 
 
-def sampler(temperature: float, top_p: float, seed: int | None, device: Any) -> Callable[..., torch.Tensor]:
-    """Return ``pick(ids, logits) -> next id``: the most likely token at temperature 0, else a sampled one.
+def sampler(temperature: float, top_p: float, seed: int | None, device: Any) -> Callable[[torch.Tensor], torch.Tensor]:
+    """Return ``pick(logits) -> next id``: the most likely token at temperature 0, else a sampled one.
 
     The warping is transformers' own (`TemperatureLogitsWarper`, `TopPLogitsWarper`), in the order of ``generate``.
     """
     if temperature < _COLDEST:
-        return lambda _, logits: logits.argmax(dim=-1)
+        return lambda logits: logits.argmax(dim=-1)
     from transformers.generation.logits_process import TemperatureLogitsWarper, TopPLogitsWarper
 
     warpers: list[Any] = [TemperatureLogitsWarper(float(temperature))]  # it refuses integers
@@ -94,9 +76,9 @@ def sampler(temperature: float, top_p: float, seed: int | None, device: Any) -> 
     else:
         generator.manual_seed(seed)
 
-    def pick(ids: torch.Tensor, logits: torch.Tensor) -> torch.Tensor:
+    def pick(logits: torch.Tensor) -> torch.Tensor:
         for warper in warpers:
-            logits = warper(ids, logits)
+            logits = warper(None, logits)  # neither looks at the tokens before
         return torch.multinomial(logits.softmax(dim=-1), 1, generator=generator)[:, 0]
 
     return pick

@@ -5,6 +5,8 @@ Weights are safetensors only; code that comes with a checkpoint is never run.
 
 from __future__ import annotations
 
+import functools
+import hashlib
 from collections.abc import Collection, Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,10 +18,21 @@ from PIL import Image
 from safetensors import safe_open
 
 from vipcli.engine.catalog import Model, located, square_side, weight_files
-from vipcli.engine.checkpoint import check_complete, first_line, load_processor, model_class, read_config, weigh
+from vipcli.engine.checkpoint import (
+    check_complete,
+    first_line,
+    is_llava,
+    load_processor,
+    model_class,
+    read_config,
+    weigh,
+)
 from vipcli.engine.decode import decode, sampler
 from vipcli.engine.devices import Placement, choose_device, is_converted, place
+from vipcli.engine.llama import LlamaText, Memory
 from vipcli.engine.protocol import Finish, Generation, Request, Token
+from vipcli.engine.readers import PlainReader, Prompt, Reader, RememberingReader
+from vipcli.engine.vision import FeatureCache, trim_tower
 from vipcli.errors import MissingExtra, ModelError, PromptError, UsageError, VipError, quote
 from vipcli.images import Fit, fit
 from vipcli.prompt import IMAGE, Template
@@ -30,7 +43,8 @@ __all__ = ["LocalEngine", "load"]
 class LocalEngine:
     """A loaded checkpoint; see `vipcli.engine.protocol.Engine` for its attributes.
 
-    model: the transformers model, in eval mode; processor: its processor, complete.
+    model: the transformers model, in eval mode; processor: its processor, complete. text: the text model by itself,
+    where it is one that vip runs itself (`LlamaText`).
     """
 
     def __init__(self, name: str, model: Any, processor: Any) -> None:
@@ -49,37 +63,50 @@ class LocalEngine:
         room = getattr(model.config.get_text_config(), "max_position_embeddings", None)
         self.context: int | None = room or None
         self._eos = _eos(model)
+        self.text = LlamaText(model) if self.side and is_llava(model.config) and LlamaText.runs(model) else None
+        self._seen, self._memory = FeatureCache(), Memory()
+        self._image_tokens = None if self.text is None else _image_tokens(processor, self.side)
 
     def stream(self, request: Request) -> Generation:
         """Start answering `request`; see `vipcli.engine.protocol.Engine`."""
-        inputs = self.prepare(request)
-        return Generation(self._decode(request, inputs), inputs["input_ids"].shape[1])
+        prompt = self._prompt(request)
+        self._check_length(len(prompt.ids), request.max_new_tokens)
+        return Generation(self._decode(request, prompt), len(prompt.ids))
+
+    def room(self, request: Request) -> int | None:
+        """How many tokens an answer to `request` may have; see `vipcli.engine.protocol.Engine`."""
+        return None if self.context is None else self.context - len(self._prompt(request).ids)
 
     def prepare(self, request: Request) -> dict[str, torch.Tensor]:
         """The tensors of a request: ``input_ids`` (1, tokens), ``attention_mask``, ``pixel_values`` (1, 3, side, side).
 
-        Raises `PromptError` where prompt and answer don't fit the context, or the prompt's placeholders the picture,
-        and `ModelError` where a foreign processor fails.
+        Raises `PromptError` where the prompt's placeholders don't go with the picture, and `ModelError` where a foreign
+        processor fails.
         """
-        inputs = self._tensors(request)
-        self._check_length(inputs["input_ids"].shape[1], request.max_new_tokens)
-        return inputs
+        picture = None if request.picture is None else self.seen(request.picture, request.fit)
+        return self._tensors(request.prompt, picture)
 
-    def _tensors(self, request: Request) -> dict[str, torch.Tensor]:
-        images = None
-        if request.picture is not None:
-            images = Image.fromarray(self.seen(request.picture, request.fit))
+    def _prompt(self, request: Request) -> Prompt:
+        """The tokens of a request, what the model may not have seen yet still to be made into tensors."""
+        picture = None if request.picture is None else self.seen(request.picture, request.fit)
+        digest = None if picture is None else hashlib.blake2b(picture, digest_size=16).digest()
+        tensors = functools.cache(lambda: self._tensors(request.prompt, picture))
+        if self._image_tokens is None or request.prompt.count(IMAGE) != (picture is not None):
+            return Prompt(tensors()["input_ids"][0].tolist(), digest, tensors)
         with _in_one_sentence(self.name, self.model.device, "can't take this prompt"):
-            # Some tokenizers add a beginning token; a chat template may have written it already.
-            bos = self.processor.tokenizer.bos_token
-            doubled = bool(bos) and request.prompt.startswith(bos)
+            expanded = request.prompt.replace(IMAGE, IMAGE * self._image_tokens)
+            ids = self.processor.tokenizer(expanded, add_special_tokens=not self._has_bos(expanded))["input_ids"]
+        return Prompt(ids, digest, tensors)
+
+    def _tensors(self, prompt: str, picture: Any) -> dict[str, torch.Tensor]:
+        with _in_one_sentence(self.name, self.model.device, "can't take this prompt"):
             try:
                 batch = self.processor(
-                    text=request.prompt,
-                    images=images,
+                    text=prompt,
+                    images=None if picture is None else Image.fromarray(picture),
                     return_tensors="pt",
                     truncation=False,
-                    add_special_tokens=not doubled,
+                    add_special_tokens=not self._has_bos(prompt),
                     images_kwargs=self._images_kwargs,
                 )
             except ValueError as error:
@@ -90,13 +117,14 @@ class LocalEngine:
                 if isinstance(value, torch.Tensor) and name != "token_type_ids"
             }
 
+    def _has_bos(self, prompt: str) -> bool:
+        """Whether a chat template has written the beginning token already, which some tokenizers add."""
+        bos = self.processor.tokenizer.bos_token
+        return bool(bos) and prompt.startswith(bos)
+
     def seen(self, picture: Any, mode: Fit) -> Any:
         """`picture` as the model gets it, before its colours are normalised: (side, side, 3) uint8."""
         return picture if self.side is None else fit(picture, self.side, mode).picture
-
-    def room(self, request: Request) -> int | None:
-        """How many tokens an answer to `request` may have; see `vipcli.engine.protocol.Engine`."""
-        return None if self.context is None else self.context - self._tensors(request)["input_ids"].shape[1]
 
     def _check_length(self, prompt: int, answer: int) -> None:
         if self.context and prompt + answer > self.context:
@@ -106,20 +134,32 @@ class LocalEngine:
                 f"context of {self.context}; shorten the question or lower --max-new-tokens"
             )
 
-    def _decode(self, request: Request, inputs: dict[str, torch.Tensor]) -> Generator[Token, None, Finish]:
+    def _decode(self, request: Request, prompt: Prompt) -> Generator[Token, None, Finish]:
         tokenizer = self.processor.tokenizer
-        with _in_one_sentence(self.name, self.model.device, "can't answer"):
-            return (
-                yield from decode(
-                    self.model,
-                    inputs,
-                    sampler(request.temperature, request.top_p, request.seed, self.model.device),
-                    lambda ids: tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False),
-                    self._eos,
-                    request.stop,
-                    request.max_new_tokens,
+        reader = self._reader()
+        try:
+            with _in_one_sentence(self.name, self.model.device, "can't answer"):
+                return (
+                    yield from decode(
+                        reader.begin(prompt, request.max_new_tokens),
+                        reader.read,
+                        sampler(request.temperature, request.top_p, request.seed, self.model.device),
+                        lambda ids: tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False),
+                        self._eos,
+                        request.stop,
+                        request.max_new_tokens,
+                    )
                 )
-            )
+        finally:
+            if isinstance(reader, RememberingReader):
+                self._memory = reader.memory
+
+    def _reader(self) -> Reader:
+        """What reads one prompt and its answer. It is given what was read last; of two at a time, one starts anew."""
+        if self.text is None:
+            return PlainReader(self.model)
+        memory, self._memory = self._memory, Memory()
+        return RememberingReader(self.model, self.text, self._seen, memory)
 
 
 def load(
@@ -170,6 +210,8 @@ def load(
         else:
             loaded, report = architecture.from_pretrained(folder, use_safetensors=True, **options)
         check_complete(model, report)
+        if is_llava(config):
+            trim_tower(loaded)
         return LocalEngine(model.name, loaded.eval(), processor)
 
 
@@ -233,6 +275,14 @@ def _template(processor: Any) -> Template | None:
 def _special_tokens(tokenizer: Any) -> frozenset[str]:
     added = getattr(tokenizer, "added_tokens_decoder", {}).values()
     return frozenset([*tokenizer.all_special_tokens, *(token.content for token in added), IMAGE])
+
+
+def _image_tokens(processor: Any, side: int | None) -> int | None:
+    """How many image tokens the processor of a LLaVA makes of one picture; None for another's processor."""
+    if side is None or type(processor).__name__ != "LlavaProcessor":
+        return None
+    dropped = processor.vision_feature_select_strategy == "default"
+    return (side // processor.patch_size) ** 2 + processor.num_additional_image_tokens - dropped
 
 
 def _eos(model: Any) -> frozenset[int]:

@@ -1,0 +1,131 @@
+"""`vipcli.engine.readers`: nothing is read or seen twice, and the answers are those of a cold start."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from engine.checkpoints import PATCHES
+
+from vipcli.engine import Answer, Model, Request
+from vipcli.engine.llama import Memory
+from vipcli.engine.local import LocalEngine, load
+
+FIRST = "###Human: <image>\nWhat is within the red rectangle?###Assistant:"
+IMAGE_TOKEN = 9  # of the memories below
+
+
+def noise(seed: int) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, (60, 90, 3), dtype=np.uint8)
+
+
+@pytest.fixture
+def engine(checkpoint: Path) -> LocalEngine:
+    return load(Model("it", folder=checkpoint))
+
+
+def asked(engine: LocalEngine, prompt: str, seed: int | None = 0, tokens: int = 12) -> tuple[Answer, int]:
+    """The answer, and how many tokens the model read for it: of the prompt, and of the answer all but the last."""
+    before = engine.text.tokens_read if engine.text else 0
+    picture = None if seed is None else noise(seed)
+    answer = engine.stream(Request(picture, prompt, max_new_tokens=tokens)).finished()
+    return answer, (engine.text.tokens_read if engine.text else 0) - before
+
+
+def test_a_follow_up_reads_only_what_is_new(engine: LocalEngine, checkpoint: Path) -> None:
+    answer, read = asked(engine, FIRST)
+    assert read == answer.prompt_tokens + answer.answer_tokens - 1
+    prompt = FIRST
+    for turn in range(5):
+        before = answer.prompt_tokens
+        prompt += f" {answer.text}###Human: Is it {turn}?###Assistant:"
+        answer, read = asked(engine, prompt)
+        # The answer is in the memory as well, but for its last token, and where its text makes other tokens.
+        assert read <= answer.prompt_tokens - before + answer.answer_tokens - 1
+        cold, _ = asked(load(Model("it", folder=checkpoint)), prompt)
+        assert (answer.text, answer.prompt_tokens) == (cold.text, cold.prompt_tokens)
+
+
+def test_asking_again_reads_one_token_and_another_last_question_only_that(engine: LocalEngine) -> None:
+    first, _ = asked(engine, FIRST)
+    again, read = asked(engine, FIRST)
+    assert again.text == first.text
+    assert read == 1 + first.answer_tokens - 1
+    _, read = asked(engine, FIRST.replace("red", "blue"))
+    assert read < 30 + 12
+    back, _ = asked(engine, FIRST)
+    assert back.text == first.text
+
+
+def test_another_picture_is_read_anew_and_one_seen_of_late_isnt_looked_at_again(
+    engine: LocalEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks: list[int] = []
+    look = engine.model.model.get_image_features
+    monkeypatch.setattr(engine.model.model, "get_image_features", lambda **it: looks.append(1) or look(**it))
+    one, _ = asked(engine, FIRST, seed=0)
+    other, read = asked(engine, FIRST, seed=1)
+    assert one.text != other.text
+    assert read >= PATCHES
+    assert asked(engine, FIRST, seed=0)[0].text == one.text
+    assert len(looks) == 2
+    for seed in range(2, 11):
+        asked(engine, FIRST, seed, tokens=1)
+    assert asked(engine, FIRST, seed=0)[0].text == one.text
+    assert len(looks) == 12, "it was forgotten"
+
+
+def test_a_picture_behind_a_first_turn_of_text_keeps_that_turn(engine: LocalEngine) -> None:
+    told = "###Human: What is a dog?###Assistant: An animal."
+    asked(engine, told + FIRST, seed=0)
+    answer, read = asked(engine, told + FIRST, seed=1)
+    assert read == answer.prompt_tokens - len(engine.processor.tokenizer(f"{told}###Human: ")["input_ids"]) + 11
+
+
+def test_two_answers_at_a_time_dont_mix(engine: LocalEngine) -> None:
+    alone = [asked(engine, FIRST, seed)[0].text for seed in (0, 1)]
+    running = [engine.stream(Request(noise(seed), FIRST, max_new_tokens=12)) for seed in (0, 1)]
+    for _ in range(12):
+        for one in running:
+            next(one, None)
+    assert [one.finished().text for one in running] == alone
+
+
+def test_an_answer_that_was_stopped_leaves_a_memory_that_is_right(engine: LocalEngine) -> None:
+    whole, _ = asked(engine, FIRST)
+    running = engine.stream(Request(noise(0), FIRST, max_new_tokens=12))
+    for _ in range(3):
+        next(running)
+    running.close()
+    assert asked(engine, FIRST)[0].text == whole.text
+
+
+def test_a_memory_grows_by_blocks_and_keeps_what_it_holds(engine: LocalEngine) -> None:
+    short, _ = asked(engine, FIRST, tokens=5)
+    assert engine._memory.keys[0].shape[2] == 256
+    long, _ = asked(engine, FIRST, tokens=600)
+    assert engine._memory.keys[0].shape[2] % 256 == 0
+    assert long.text.startswith(short.text)
+
+
+def test_what_is_common_ends_where_the_ids_or_the_pictures_differ() -> None:
+    memory = Memory([1, 2, IMAGE_TOKEN, IMAGE_TOKEN, 5], b"a")
+    assert memory.common([1, 2, IMAGE_TOKEN, IMAGE_TOKEN, 5, 6], b"a", IMAGE_TOKEN) == 5
+    assert memory.common([1, 2, IMAGE_TOKEN], b"a", IMAGE_TOKEN) == 3
+    assert memory.common([1, 3, IMAGE_TOKEN], b"a", IMAGE_TOKEN) == 1
+    assert memory.common([1, 2, IMAGE_TOKEN, IMAGE_TOKEN, 5], b"b", IMAGE_TOKEN) == 2
+    assert memory.common([1, 2], None, IMAGE_TOKEN) == 2
+    assert Memory().common([1], None, IMAGE_TOKEN) == 0
+
+
+def test_the_features_are_those_that_transformers_puts_into_the_text(engine: LocalEngine) -> None:
+    request = Request(noise(3), FIRST, max_new_tokens=1)
+    inputs = engine.prepare(request)
+    assert engine._prompt(request).ids == inputs["input_ids"][0].tolist()
+    with torch.inference_mode():
+        wanted = engine.model(**inputs).logits[0, -1]
+    reader = engine._reader()
+    found = reader.begin(engine._prompt(request), 1)[0]
+    torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-4)

@@ -1,0 +1,192 @@
+"""A Llama or Mistral text model as plain functions over a memory of its own: read tokens, get logits.
+
+The same numbers as transformers' own forward pass, without what that does beside them for every token: on the embedded
+model a token takes a third of ``generate``'s time. What has been read is kept (`Memory`), so that a prompt that begins
+as the last one did is read from where it differs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+__all__ = ["LlamaText", "Memory"]
+
+_BLOCK = 256  # tokens by which a memory grows, so that the answer loop never moves it
+_FUSED_BELOW = 64_000_000  # bytes of weights up to which calls cost more than their arithmetic
+
+
+@dataclass
+class Memory:
+    """What a text model has read.
+
+    ids: token ids, in order. picture: what the image tokens among them stand for (a digest), None without any.
+    keys, values: of each layer, (1, key-value heads, capacity, head width); filled up to ``len(ids)``.
+    """
+
+    ids: list[int] = field(default_factory=list)
+    picture: bytes | None = None
+    keys: list[torch.Tensor] = field(default_factory=list)
+    values: list[torch.Tensor] = field(default_factory=list)
+
+    def common(self, ids: list[int], picture: bytes | None, image_token: int) -> int:
+        """How many tokens of a prompt have been read already; of another picture none from the first image token on."""
+        same = next((n for n, (one, other) in enumerate(zip(self.ids, ids, strict=False)) if one != other), None)
+        count = min(len(self.ids), len(ids)) if same is None else same
+        if picture != self.picture and image_token in ids[:count]:
+            return ids.index(image_token)
+        return count
+
+
+class LlamaText:
+    """The text model of a loaded image-text model, and its head.
+
+    read: how many tokens went through it so far, for whoever wants to know what was saved.
+    """
+
+    def __init__(self, model: Any) -> None:
+        its: Any = model.model.language_model
+        config = its.config
+        self._embed, self._norm, self._head, self._rotary = its.embed_tokens, its.norm, model.lm_head, its.rotary_emb
+        self._heads, self._kv_heads = config.num_attention_heads, config.num_key_value_heads
+        self._width = its.layers[0].self_attn.head_dim
+        self._dtype, self._device = model.dtype, its.embed_tokens.weight.device
+        small = sum(weight.nbytes for weight in its.parameters()) < _FUSED_BELOW
+        self._layers = [_Layer.of(layer, fuse=small) for layer in its.layers]
+        self._cos = self._sin = torch.empty(0, device=self._device)  # (positions, head width)
+        self.tokens_read = 0
+
+    @staticmethod
+    def runs(model: Any) -> bool:
+        """Whether this is such a model, and all of it on one device."""
+        text: Any = getattr(getattr(model, "model", None), "language_model", None)
+        if type(text).__name__ not in ("LlamaModel", "MistralModel") or not hasattr(model, "lm_head"):
+            return False
+        config: Any = text.config
+        rope = (getattr(config, "rope_parameters", None) or {}).get("rope_type", "default")
+        window = getattr(config, "sliding_window", None)
+        return (
+            rope in ("default", "linear", "llama3")  # the angles of the others change with the length of the text
+            and (window is None or window >= config.max_position_embeddings)
+            and config.hidden_act == "silu"
+            and len(set(getattr(model, "hf_device_map", {}).values())) <= 1
+        )
+
+    def embed(self, ids: torch.Tensor) -> torch.Tensor:
+        """(1, tokens) -> (1, tokens, width)."""
+        return self._embed(ids)
+
+    def reserve(self, memory: Memory, tokens: int) -> None:
+        """Make room in `memory` for `tokens` in all."""
+        capacity = memory.keys[0].shape[2] if memory.keys else 0
+        if tokens <= capacity:
+            return
+        shape = (1, self._kv_heads, -(-tokens // _BLOCK) * _BLOCK, self._width)
+        for kept in (memory.keys, memory.values):
+            larger = [torch.empty(shape, dtype=self._dtype, device=self._device) for _ in self._layers]
+            for old, new in zip(kept, larger, strict=False):
+                new[:, :, : len(memory.ids)] = old[:, :, : len(memory.ids)]
+            kept[:] = larger
+        if shape[2] > len(self._cos):
+            positions = torch.arange(shape[2], device=self._device)[None]
+            cos, sin = self._rotary(torch.empty(0, dtype=self._dtype, device=self._device), positions)
+            self._cos, self._sin = cos[0].contiguous(), sin[0].contiguous()
+            # Turning needs (-second half, first half): the sign goes into the table.
+            self._sin[:, : self._width // 2] *= -1
+
+    def read(self, embedded: torch.Tensor, memory: Memory) -> torch.Tensor:
+        """Read what comes behind `memory`, for which there is room, and return the logits of the next token.
+
+        embedded: (1, tokens, width), whose ids the caller adds to ``memory.ids``. Returns (1, vocabulary).
+        """
+        count = embedded.shape[1]
+        start = len(memory.ids)
+        end = start + count
+        cos, sin = self._cos[start:end], self._sin[start:end]  # (tokens, head width)
+        mask = None
+        if start and count > 1:  # each of the new tokens sees all of the old ones and the new ones up to itself
+            mask = torch.ones(count, end, dtype=torch.bool, device=self._device).tril(start)
+        x = embedded  # (1, tokens, width)
+        for layer, keys, values in zip(self._layers, memory.keys, memory.values, strict=True):
+            heads = layer.qkv(layer.norm_before(x)).view(1, count, -1, self._width).transpose(1, 2)
+            turned = self._turned(heads[:, : self._heads + self._kv_heads], cos, sin)
+            keys[:, :, start:end] = turned[:, self._heads :]
+            values[:, :, start:end] = heads[:, self._heads + self._kv_heads :]
+            attended = functional.scaled_dot_product_attention(
+                turned[:, : self._heads],
+                keys[:, :, :end],
+                values[:, :, :end],
+                attn_mask=mask,
+                is_causal=not start and count > 1,
+                enable_gqa=self._heads != self._kv_heads,
+            )
+            x = x + layer.out(attended.transpose(1, 2).reshape(1, count, -1))
+            gate, up = layer.gate_up(layer.norm_behind(x))
+            x = x + layer.down(functional.silu(gate) * up)
+        self.tokens_read += count
+        return self._head(_normed(self._norm)(x[:, -1]))
+
+    def _turned(self, x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> torch.Tensor:
+        """Rotary positions; x: (1, heads, tokens, head width)."""
+        half = self._width // 2
+        return x * cos + torch.cat((x[..., half:], x[..., :half]), dim=-1) * sin
+
+
+Map = Callable[[torch.Tensor], torch.Tensor]
+
+
+@dataclass(frozen=True)
+class _Layer:
+    """One layer as functions of (1, tokens, width)."""
+
+    norm_before: Map
+    qkv: Map
+    out: Map
+    norm_behind: Map
+    gate_up: Callable[[torch.Tensor], tuple[torch.Tensor, ...]]
+    down: Map
+
+    @classmethod
+    def of(cls, layer: Any, *, fuse: bool) -> _Layer:
+        attention, mlp = layer.self_attn, layer.mlp
+        qkv = [attention.q_proj, attention.k_proj, attention.v_proj]
+        both = [mlp.gate_proj, mlp.up_proj]
+        if fuse and all(type(one) is nn.Linear and one.bias is None for one in (*qkv, *both)):
+            first, second = (torch.cat([one.weight.detach() for one in group]) for group in (qkv, both))
+            return cls(
+                _normed(layer.input_layernorm),
+                lambda x: functional.linear(x, first),
+                _mapped(attention.o_proj),
+                _normed(layer.post_attention_layernorm),
+                lambda x: functional.linear(x, second).chunk(2, dim=-1),
+                _mapped(mlp.down_proj),
+            )
+        q, k, v = map(_mapped, qkv)
+        gate, up = map(_mapped, both)
+        return cls(
+            _normed(layer.input_layernorm),
+            lambda x: torch.cat([q(x), k(x), v(x)], dim=-1),
+            _mapped(attention.o_proj),
+            _normed(layer.post_attention_layernorm),
+            lambda x: (gate(x), up(x)),
+            _mapped(mlp.down_proj),
+        )
+
+
+def _mapped(linear: Any) -> Map:
+    """A linear module as a function; a quantized one stays what it is."""
+    if type(linear) is not nn.Linear:
+        return linear
+    weight, bias = linear.weight, linear.bias
+    return lambda x: functional.linear(x, weight, bias)
+
+
+def _normed(norm: Any) -> Map:
+    """Llama's RMSNorm as a function."""
+    weight, epsilon = norm.weight, norm.variance_epsilon
+    return lambda x: functional.rms_norm(x, weight.shape, weight, epsilon)
