@@ -21,9 +21,11 @@ ROOMS = {
     "scenes": {"markers", "images", "errors"},
     "pointing": {"engine", "prompt", "markers", "images", "scenes", "config", "errors"},
     "chat": {"pointing", "engine", "prompt", "markers", "images", "files", "errors"},
+    "benchmark": {"engine", "prompt", "images", "errors"},
     "evaluation": {"pointing", "scenes", "engine", "prompt", "markers", "images", "config", "errors"},
     "training": {"pointing", "scenes", "engine", "prompt", "markers", "images", "config", "errors"},
     "cli": {
+        "benchmark",
         "chat",
         "pointing",
         "scenes",
@@ -38,12 +40,16 @@ ROOMS = {
     },
 }
 MAY_IMPORT_TORCH = {
+    "benchmark/floors.py",
+    "benchmark/models.py",
+    "benchmark/rows.py",
     "engine/checkpoint.py",
     "engine/decode.py",
     "engine/devices.py",
     "engine/llama.py",
     "engine/local.py",
     "engine/readers.py",
+    "engine/rows.py",
     "engine/vision.py",
     "training/tiny.py",
 }
@@ -102,6 +108,7 @@ def test_every_public_function_and_class_says_what_it_is_for():
     [
         ["--help"],
         ["ask", "--help"],
+        ["chat", "--help"],
         ["models"],
         ["models", "show", "tiny"],
         ["mark", "examples/pond.png", "--box", "58,49,259,237", "--tags", "-o", "{folder}/out.png"],
@@ -116,7 +123,7 @@ def test_commands_that_need_no_model_never_load_torch(arguments, tmp_path):
         "from vipcli.cli import main\n"
         "try: main()\n"
         "except SystemExit as end: assert not end.code, end.code\n"
-        "loaded = {'torch', 'transformers', 'accelerate'} & set(sys.modules)\n"
+        "loaded = {'torch', 'transformers', 'accelerate', 'prompt_toolkit'} & set(sys.modules)\n"
         "assert not loaded, loaded"
     )
     subprocess.run([sys.executable, "-c", script, *arguments], check=True, cwd=PACKAGE.parent, capture_output=True)

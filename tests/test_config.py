@@ -10,14 +10,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vipcli.config import Settings, load_settings, user_file
+from vipcli.config import Settings, history_file, load_settings, user_file
 from vipcli.errors import UsageError
 from vipcli.images import save_picture
 
 
 @pytest.fixture
 def user(tmp_path: Path) -> Path:
-    """The user's settings file, not written yet."""
+    """The user's settings file, with nothing in it yet."""
+    (tmp_path / "user.toml").touch()
     return tmp_path / "user.toml"
 
 
@@ -38,9 +39,11 @@ def test_without_files_and_environment_the_defaults_hold(project: Path, user: Pa
 
 
 def test_environment_wins_over_project_over_user(project: Path, user: Path) -> None:
-    user.write_text('model = "user"\ndevice = "user"\ndtype = "user"\n')
+    user.write_text('model = "user"\ndevice = "user"\nprompt_style = "user"\n')
     (project / "vip.toml").write_text('model = "project"\ndevice = "project"\n')
-    assert settings(project, user, VIP_MODEL="environment") == Settings("environment", "project", "user")
+    assert settings(project, user, VIP_MODEL="environment") == Settings(
+        "environment", "project", prompt_style="user"
+    )
     assert settings(project, user, VIP_MODEL="").model == "project", "empty is not set"
 
 
@@ -71,7 +74,6 @@ def test_a_projects_file_holds_in_the_folders_below_it_and_the_nearest_counts(pr
 
 def test_a_folder_of_that_name_is_no_file(project: Path, user: Path) -> None:
     (project / "vip.toml").mkdir()
-    user.mkdir()
     assert settings(project, user) == Settings()
 
 
@@ -126,3 +128,30 @@ def test_a_current_folder_that_was_deleted_is_no_fault(
     monkeypatch.chdir(project)
     project.rmdir()
     assert load_settings(None, {"VIP_CONFIG": str(user), "VIP_MODEL": "7b"}) == Settings(model="7b")
+
+
+def test_what_was_typed_is_kept_where_the_platform_keeps_state(monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    assert history_file() is not None
+
+
+def test_without_a_home_there_is_no_history(monkeypatch):
+    def homeless(_):
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr("platformdirs.user_state_path", homeless)
+    assert history_file() is None
+
+
+def test_a_settings_file_that_was_named_must_be_there(project: Path, tmp_path: Path) -> None:
+    for named in (tmp_path / "none.toml", tmp_path):
+        with pytest.raises(UsageError, match=r"^VIP_CONFIG names .*, which is no file$"):
+            settings(project, named)
+
+
+def test_a_value_that_cant_be_says_where_it_stands(project: Path, user: Path) -> None:
+    with pytest.raises(UsageError, match=r"^VIP_FIT: fit is pad, crop, stretch, not 'foo'$"):
+        settings(project, user, VIP_FIT="foo")
+    (project / "vip.toml").write_text('dtype = ""\n')
+    with pytest.raises(UsageError, match=r"vip.toml: dtype is auto, float32, bfloat16, float16, not ''$"):
+        settings(project, user)

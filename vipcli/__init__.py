@@ -14,6 +14,9 @@ from typing import TYPE_CHECKING
 from vipcli.doors import door
 
 if TYPE_CHECKING:
+    from vipcli.chat import ChatSession as ChatSession
+    from vipcli.chat import load_transcript as load_transcript
+    from vipcli.chat import save_transcript as save_transcript
     from vipcli.engine import Answer as Answer
     from vipcli.engine import Engine as Engine
     from vipcli.engine import Generation as Generation
@@ -45,6 +48,7 @@ __version__ = "0.1.0"
 __getattr__, __all__ = door(
     __name__,
     {
+        "chat": ("ChatSession", "load_transcript", "save_transcript"),
         "engine": ("Answer", "Engine", "Generation", "Request", "Token", "open_engine"),
         "errors": ("VipError", "VipWarning"),
         "markers": (

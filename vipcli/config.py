@@ -15,7 +15,11 @@ from typing import Any
 
 from vipcli.errors import UsageError, quote
 
-__all__ = ["Settings", "hub_cache", "load_settings", "user_file"]
+__all__ = ["Settings", "history_file", "hub_cache", "load_settings", "user_file"]
+
+
+# The values of settings that only have a few. A model's name and a device may be anything that other rooms know.
+_KNOWN = {"dtype": ("auto", "float32", "bfloat16", "float16"), "fit": ("pad", "crop", "stretch")}
 
 
 @dataclass(frozen=True)
@@ -41,13 +45,23 @@ def load_settings(folder: Path | None = None, environment: Mapping[str, str] | N
     environment = os.environ if environment is None else environment
     known = [field.name for field in fields(Settings)]
     values: dict[str, Any] = {}
+    named = environment.get("VIP_CONFIG")
+    if named and not os.path.isfile(named):
+        raise UsageError(f"VIP_CONFIG names {quote(named)}, which is no file")
     for file in (user_file(environment), _project_file(folder)):
         if file is not None and os.path.isfile(file):
             values |= _read(file, known)
     for name in known:
         if value := environment.get(f"VIP_{name.upper()}"):
             values[name] = value
+            _check(f"VIP_{name.upper()}", name, value)
     return Settings(**values)
+
+
+def _check(where: str, name: str, value: str) -> None:
+    """Raise a `UsageError` that says where a value comes from that can't be."""
+    if name in _KNOWN and value not in _KNOWN[name]:
+        raise UsageError(f"{where}: {name} is {', '.join(_KNOWN[name])}, not {quote(value)!r}")
 
 
 def user_file(environment: Mapping[str, str] | None = None) -> Path | None:
@@ -59,6 +73,16 @@ def user_file(environment: Mapping[str, str] | None = None) -> Path | None:
 
     try:
         return platformdirs.user_config_path("vip") / "config.toml"
+    except (RuntimeError, OSError):
+        return None
+
+
+def history_file() -> Path | None:
+    """Where `vip chat` keeps what was typed; None where there is no home to keep it in."""
+    import platformdirs
+
+    try:
+        return platformdirs.user_state_path("vip") / "chat-history"
     except (RuntimeError, OSError):
         return None
 
@@ -91,4 +115,5 @@ def _read(file: Path, known: list[str]) -> dict[str, str]:
             raise UsageError(f"{quote(str(file))}: there is no setting {quote(name)!r}; known are {', '.join(known)}")
         if not isinstance(value, str):
             raise UsageError(f"{quote(str(file))}: {name} must be text in quotes, got {quote(repr(value))}")
+        _check(quote(str(file)), name, value)
     return values

@@ -8,6 +8,7 @@
     │   └── PromptError           a question, an ``@name``, or a prompt that can't fit
     ├── PictureError (exit 1)     a picture that can't be opened, read or written
     ├── ModelError (exit 1)       a model that can't be found, loaded or run
+    ├── OutputError (exit 1)      standard output can't be written: nothing more can be answered
     └── MissingExtra (exit 1)     an optional library isn't installed; says the ``pip install`` line
 
 Everything in a message that came from outside (file names, labels, model output) goes through `plain`,
@@ -22,6 +23,7 @@ __all__ = [
     "MarkerError",
     "MissingExtra",
     "ModelError",
+    "OutputError",
     "PictureError",
     "PromptError",
     "UsageError",
@@ -61,6 +63,10 @@ class PictureError(VipError):
 
 class ModelError(VipError):
     """A model can't be found, loaded or run."""
+
+
+class OutputError(VipError):
+    """Standard output can't be written."""
 
 
 class MissingExtra(VipError):

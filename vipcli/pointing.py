@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from vipcli.errors import PromptError, UsageError
 from vipcli.images import frame, open_picture, save_picture
 from vipcli.markers import Marker, Pixels, Tag, assign, draw, inside, named, parse, warn_if_unseen
 
@@ -64,6 +65,8 @@ def mark(image: Any, markers: Sequence[Marker | str] = (), *, tags: bool = False
 
     Raises `PictureError` for the picture and `MarkerError` for a marker; warns of one that is clipped.
     """
+    if isinstance(markers, str | Marker):
+        raise UsageError("markers is a list, also of one marker")
     picture = open_picture(image)
     size = (picture.shape[1], picture.shape[0])
     placed = [parse(one, size) if isinstance(one, str) else inside(one, size) for one in markers]
@@ -90,6 +93,8 @@ def to_request(
     from vipcli.prompt import Conversation, Turn, expand, neutralise, render
 
     text = expand(neutralise(question.strip(), engine.special_tokens), named(marked.markers))
+    if not text:
+        raise PromptError("the question is empty")
     if system is not None:
         system = neutralise(system, engine.special_tokens)
     prompt = render(Conversation((Turn(text),), system), prompt_style, engine.template)

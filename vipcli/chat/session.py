@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
 from vipcli.engine import Engine, Finish, Generation, Request, Token
@@ -22,7 +23,7 @@ from vipcli.prompt import Conversation, Turn, expand, neutralise, render
 if TYPE_CHECKING:
     import numpy as np
 
-__all__ = ["ANOTHER_PICTURE", "CHANGED", "ChatSession", "Exchange", "View"]
+__all__ = ["ANOTHER_PICTURE", "CHANGED", "SETTINGS", "ChatSession", "Exchange", "View"]
 
 CHANGED = "The markers in the picture have changed."
 """How a question begins that is the first about changed markers."""
@@ -33,6 +34,7 @@ ANOTHER_PICTURE = "This is another picture."
 SETTINGS: dict[str, type] = {"temperature": float, "top_p": float, "seed": int, "max_new_tokens": int, "fit": str}
 """What `ChatSession.set` changes, and of which type it is."""
 
+_WANTED = {float: "a number", int: "a whole number"}
 _LEAST_ROOM = 16  # tokens: an answer shorter than this isn't worth asking for
 _NEARLY_FULL = 0.85  # of the context
 
@@ -45,7 +47,7 @@ class View:
     """
 
     source: str = ""
-    picture: np.ndarray | None = None
+    picture: np.ndarray | None = field(default=None, repr=False)
     markers: tuple[Marker, ...] = ()
 
     @property
@@ -94,6 +96,7 @@ class ChatSession:
     exchanges: tuple[Exchange, ...] = ()
     _before: list[View] = field(default_factory=list)
     _undone: list[View] = field(default_factory=list)
+    _drawn: tuple[View, Marked] | None = None  # what was marked last: a question needs it several times
 
     # What is looked at
 
@@ -142,7 +145,9 @@ class ChatSession:
     def marked(self) -> Marked:
         """The picture with its markers drawn. Raises `UsageError` where there is no picture yet."""
         self._need_picture()
-        return mark(self.view.picture, self.view.markers)
+        if self._drawn is None or self._drawn[0] is not self.view:
+            self._drawn = self.view, mark(self.view.picture, self.view.markers)
+        return self._drawn[1]
 
     # Turns
 
@@ -170,27 +175,40 @@ class ChatSession:
                 running.close()
                 answer = running.answer
                 if answer.text or answer.finish != "interrupted":
-                    self.exchanges += (Exchange(question, asked, view, answer.text, answer.finish),)
+                    self.exchanges = (*before, Exchange(question, asked, view, answer.text, answer.finish))
             return running.answer.finish
 
-        view = self.view
+        view, before = self.view, self.exchanges
         return Generation(tokens(), running.prompt_tokens)
 
     def retry(self) -> Generation:
         """Ask the last question once more, about what is looked at now, in place of the last turn."""
-        return self.ask(self.take_back())
+        return self.ask_instead(self.last_question())
+
+    def ask_instead(self, question: str) -> Generation:
+        """Ask `question` in place of the last turn, which stays until there is another answer; see `ask`."""
+        kept = self.exchanges
+        self.take_back()
+        try:
+            return self.ask(question)
+        finally:
+            self.exchanges = kept
+
+    def last_question(self) -> str:
+        """The last question, as typed. Raises `UsageError` where there is none."""
+        if not self.exchanges:
+            raise UsageError("nothing has been asked yet")
+        return self.exchanges[-1].question
 
     def take_back(self) -> str:
         """Forget the last turn and return its question. Raises `UsageError` where there is none."""
-        if not self.exchanges:
-            raise UsageError("nothing has been asked yet")
-        *before, last = self.exchanges
-        self.exchanges = tuple(before)
-        return last.question
+        question = self.last_question()
+        self.exchanges = self.exchanges[:-1]
+        return question
 
-    def forget(self, count: int | None = None) -> int:
-        """Forget the first `count` turns, or all; returns how many. The picture and its markers stay."""
-        gone = len(self.exchanges) if count is None else min(max(0, count), len(self.exchanges))
+    def forget(self, first: int | None = None) -> int:
+        """Forget the `first` turns, or all; returns how many. The picture and its markers stay."""
+        gone = len(self.exchanges) if first is None else min(max(0, first), len(self.exchanges))
         self.exchanges = self.exchanges[gone:]
         return gone
 
@@ -201,13 +219,17 @@ class ChatSession:
         self._undone.clear()
 
     def set(self, name: str, value: str) -> None:
-        """Change a setting by the text of its value. Raises `UsageError` for what there isn't or can't be."""
+        """Change a setting by the text of its value; ``default`` takes the change back.
+
+        Raises `UsageError` for what there isn't or can't be.
+        """
         if name not in SETTINGS:
             raise UsageError(f"there is no setting {quote(name)!r}; there are {', '.join(SETTINGS)}")
+        changed = {key: kept for key, kept in self.settings.items() if key != name}
         try:
-            changed = {**self.settings, name: SETTINGS[name](value)}
+            changed |= {} if value == "default" else {name: SETTINGS[name](value)}
         except ValueError:
-            raise UsageError(f"{name} {quote(value)}: it must be a number") from None
+            raise UsageError(f"{name} {quote(value)}: it must be {_WANTED[SETTINGS[name]]}") from None
         Request(None, "", **changed)  # checks them
         self.settings = changed
 
@@ -229,21 +251,21 @@ class ChatSession:
         return self._render(self.conversation(asked))
 
     def conversation(self, asked: str | None = None) -> Conversation:
-        """The turns as the prompt holds them, with one more question where `asked` is given."""
+        """The turns as the prompt holds them, with one more question, or without `asked` as they were asked last."""
         turns = [Turn(exchange.asked, self._harmless(exchange.answer)) for exchange in self.exchanges]
         if asked is not None:
+            view = self.view
             turns.append(Turn(asked))
-            first = self._first_about_view()
         else:
+            view = self.exchanges[-1].view
             turns[-1] = replace(turns[-1], answer=None)
-            first = min(self._first_about_view(), len(turns) - 1)
         system = None if self.system is None else self._harmless(self.system)
-        return Conversation(tuple(turns), system, first if self.view.picture is not None else None)
+        return Conversation(tuple(turns), system, self._first_about(view) if view.picture is not None else None)
 
-    def _first_about_view(self) -> int:
-        """The number of the first turn, possibly the next, from which on all are about what is looked at now."""
+    def _first_about(self, view: View) -> int:
+        """The number of the first turn, possibly the next, from which on all are about `view`."""
         first = len(self.exchanges)
-        while first and self.exchanges[first - 1].view.shows_the_same(self.view):
+        while first and self.exchanges[first - 1].view.shows_the_same(view):
             first -= 1
         return first
 
@@ -290,8 +312,8 @@ def _with(view: View, marker: Marker) -> View:
     """`view` with one more marker, which gets a colour and, to keep it when others go, its number as a name."""
     assert view.picture is not None
     if marker.name is None:
-        taken = named(view.markers)
-        marker = replace(marker, name=next(str(n) for n in range(1, len(taken) + 2) if str(n) not in taken))
+        taken = named(view.markers)  # counted from its place on, as `vip ask` counts: the second marker is @2
+        marker = replace(marker, name=next(str(n) for n in count(len(taken) + 1) if str(n) not in taken))
     markers = assign(view.picture, [*view.markers, marker])
     named(markers)
     return replace(view, markers=markers)

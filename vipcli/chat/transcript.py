@@ -46,8 +46,9 @@ def save_transcript(session: ChatSession, path: str | os.PathLike[str]) -> None:
                 save_picture(view.picture, pictures / f"{number}-unmarked.png")
         text = _markdown(session, views, pictures.name) if suffix == ".md" else _json(session, views, pictures)
         write_whole(text.encode("utf-8", "replace"), path)
-    except OSError as error:
-        raise VipError(f"{quote(str(path))}: it can't be written: {error.strerror}") from error
+    except (OSError, ValueError) as error:  # a NUL in the name is the second
+        why = getattr(error, "strerror", None) or error
+        raise VipError(f"{quote(str(path))}: it can't be written: {why}") from error
 
 
 def load_transcript(session: ChatSession, path: str | os.PathLike[str]) -> None:

@@ -1,4 +1,4 @@
-"""``vip ask``: one question about one picture, or the same question about several."""
+"""``vip ask``: questions about one picture, or the same questions about several."""
 
 from __future__ import annotations
 
@@ -10,9 +10,28 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from vipcli.cli import console
-from vipcli.cli.inputs import is_folder, make_folder, mark_one, one_of, refuse_to_overwrite
-from vipcli.cli.options import BoxFormatFlag, CoordsFlag, FitFlag, MarkerCommand, TagsFlag, marker_texts, with_markers
-from vipcli.errors import PromptError, UsageError, VipError, quote
+from vipcli.cli.inputs import is_folder, make_folder, mark_one, one_of, open_model, refuse_to_overwrite
+from vipcli.cli.options import (
+    BoxFormatFlag,
+    CoordsFlag,
+    DeviceFlag,
+    DeviceMapFlag,
+    DtypeFlag,
+    FitFlag,
+    LoadInFlag,
+    MarkerCommand,
+    MaxNewTokensFlag,
+    ModelFlag,
+    PromptStyleFlag,
+    SeedFlag,
+    SystemFlag,
+    TagsFlag,
+    TemperatureFlag,
+    TopPFlag,
+    marker_texts,
+    with_markers,
+)
+from vipcli.errors import OutputError, PromptError, UsageError, VipError, quote
 
 if TYPE_CHECKING:
     from vipcli.engine import Engine, Request
@@ -21,7 +40,7 @@ if TYPE_CHECKING:
 __all__ = ["add_to", "ask"]
 
 _SUFFIXES = frozenset([".avif", ".bmp", ".gif", ".heic", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"])
-_ANSWER, _MODEL, _OUTPUT = "Answer", "Model", "Output"
+_OUTPUT = "Output"
 
 
 def add_to(app: typer.Typer) -> None:
@@ -38,44 +57,30 @@ def ask(
     coords: CoordsFlag = "pixels",
     box_format: BoxFormatFlag = "xyxy",
     tags: TagsFlag = False,
-    max_new_tokens: Annotated[int, typer.Option(metavar="N", help="Longest answer: 64", rich_help_panel=_ANSWER)] = 512,
-    temperature: Annotated[
-        float, typer.Option(metavar="T", help="0 is greedy; 0.7 varies", rich_help_panel=_ANSWER)
-    ] = 0.0,
-    top_p: Annotated[
-        float,
-        typer.Option(metavar="P", help="Share drawn from: 0.9", rich_help_panel=_ANSWER),
-    ] = 1.0,
-    seed: Annotated[int | None, typer.Option(metavar="N", help="Same draw again: 7", rich_help_panel=_ANSWER)] = None,
-    system: Annotated[
-        str | None, typer.Option(metavar="TEXT", help='System line: "Answer briefly."', rich_help_panel=_ANSWER)
-    ] = None,
-    prompt_style: Annotated[
-        str | None,
-        typer.Option(metavar="NAME", help="auto, vip, llava-v1 or chat-template", rich_help_panel=_ANSWER),
-    ] = None,
-    model: Annotated[
-        str | None,
+    questions: Annotated[
+        list[str] | None,
         typer.Option(
-            "--model", "-m", metavar="NAME", help="tiny, 7b, 13b, Hub id@revision, folder", rich_help_panel=_MODEL
+            "--question",
+            "-q",
+            metavar="TEXT",
+            help='Several, read in one go: -q "What?" -q "Why?"',
+            rich_help_panel="Answer",
         ),
     ] = None,
-    device: Annotated[
-        str | None, typer.Option(metavar="NAME", help="auto, cuda, cuda:1, mps or cpu", rich_help_panel=_MODEL)
-    ] = None,
-    dtype: Annotated[
-        str | None,
-        typer.Option(metavar="NAME", help="auto, float32, bfloat16, float16", rich_help_panel=_MODEL),
-    ] = None,
-    device_map: Annotated[
-        str | None, typer.Option(metavar="auto", help="auto: several GPUs and the CPU", rich_help_panel=_MODEL)
-    ] = None,
-    load_in: Annotated[
-        str | None, typer.Option(metavar="BITS", help="8bit or 4bit (bitsandbytes)", rich_help_panel=_MODEL)
-    ] = None,
+    max_new_tokens: MaxNewTokensFlag = 512,
+    temperature: TemperatureFlag = 0.0,
+    top_p: TopPFlag = 1.0,
+    seed: SeedFlag = None,
+    system: SystemFlag = None,
+    prompt_style: PromptStyleFlag = None,
+    model: ModelFlag = None,
+    device: DeviceFlag = None,
+    dtype: DtypeFlag = None,
+    device_map: DeviceMapFlag = None,
+    load_in: LoadInFlag = None,
     fit: FitFlag = None,
     json_lines: Annotated[
-        bool, typer.Option("--json", help="One JSON object a line for each picture", rich_help_panel=_OUTPUT)
+        bool, typer.Option("--json", help="One JSON object a line for each answer", rich_help_panel=_OUTPUT)
     ] = False,
     save_marked: Annotated[
         str | None,
@@ -83,9 +88,7 @@ def ask(
     ] = None,
     show: Annotated[bool, typer.Option("--show", help="Preview it in the terminal", rich_help_panel=_OUTPUT)] = False,
     strict: Annotated[bool, typer.Option("--strict", help="Warnings are errors", rich_help_panel=_OUTPUT)] = False,
-    quiet: Annotated[
-        bool, typer.Option("--quiet", "-q", help="The answer and errors only", rich_help_panel=_OUTPUT)
-    ] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="The answer and errors only", rich_help_panel=_OUTPUT)] = False,
     verbose: Annotated[
         bool, typer.Option("--verbose", "-v", help="Model, prompt and timings on stderr", rich_help_panel=_OUTPUT)
     ] = False,
@@ -101,8 +104,7 @@ def ask(
     from vipcli.prompt import PRESETS
 
     settings = load_settings()
-    pictures, question = _split(images)
-    several = len(pictures) > 1
+    pictures, asked = _split(images, questions or [])
     style: dict[str, Any] = {
         "system": system,
         "prompt_style": one_of("--prompt-style", prompt_style or settings.prompt_style, ("auto", *PRESETS)),
@@ -116,20 +118,24 @@ def ask(
     }
     Request(None, "", **numbers)  # checks them before anything is loaded
     kept = _kept(save_marked, pictures)
+    if show:
+        console.need_preview()
     texts = marker_texts(ctx)
     engine: Engine | None = None
     failures: list[VipError] = []
+    answered = 0
     for number, source in enumerate(pictures):
-        about = source if several else None
+        about = source if len(pictures) > 1 else None
         try:
             with console.doubts(strict=strict, quiet=quiet, about=about):
                 marked = mark_one(source, texts, coords, box_format, tags)
-                _check_question(question, marked)
+                for question in asked:
+                    _check_question(question, marked)
         except VipError as error:
             failures.append(_failed(error, about))
             continue
         if engine is None:
-            engine = _open(
+            engine = open_model(
                 model or settings.model,
                 quiet=quiet,
                 verbose=verbose,
@@ -140,17 +146,24 @@ def ask(
             )
         try:
             with console.doubts(strict=strict, quiet=quiet, about=about):
-                request = to_request(marked, question, engine, **style, **numbers)
+                requests = [to_request(marked, question, engine, **style, **numbers) for question in asked]
                 if kept:
+                    for request in requests:  # what can't be asked writes nothing
+                        engine.stream(request).close()
                     if is_folder(save_marked or ""):
                         make_folder("--save-marked", kept[number].parent)
                     marked.save(kept[number])
                 if show:
                     console.preview(marked.picture)
-                _answer(engine, source, marked, question, request, json_lines, verbose, about)
+                for question, request in zip(asked, requests, strict=True):
+                    title = ": ".join(filter(None, [about, question if len(asked) > 1 else None]))
+                    _answer(engine, source, marked, question, request, json_lines, verbose, title or None)
+                    answered += 1
+        except OutputError:  # nobody would see the other answers
+            raise
         except VipError as error:
             failures.append(_failed(error, about))
-    if len(failures) < len(pictures):
+    if answered:
         return 3 if failures else 0
     return max(error.exit_code for error in failures)
 
@@ -201,15 +214,15 @@ def _answer(
             }
             console.write(f"{json.dumps(row)}\n")
     if verbose:
-        rate = answer.answer_tokens / answer.seconds if answer.seconds else 0
-        console.note(
-            f"{answer.prompt_tokens} prompt tokens, {answer.answer_tokens} answer tokens in {answer.seconds:.2f} s "
-            f"({rate:.0f}/s), first after {answer.seconds_to_first or 0:.2f} s, ended by {answer.finish}"
-        )
+        console.timings(answer)
 
 
-def _split(arguments: list[str]) -> tuple[list[str], str]:
-    """Pictures and question: the last argument is the question unless it is a picture, and then stdin has it."""
+def _split(arguments: list[str], questions: list[str]) -> tuple[list[str], list[str]]:
+    """Pictures and questions: without -q the last argument is the question, or stdin where that is a picture."""
+    if questions:
+        if any(not question.strip() for question in questions):
+            raise PromptError("--question: it is empty")
+        return _readable(arguments), questions
     *before, last = arguments
     if not last.strip():
         raise PromptError("the question is empty")
@@ -220,7 +233,7 @@ def _split(arguments: list[str]) -> tuple[list[str], str]:
             )
         if sys.stdin is None or sys.stdin.isatty():
             raise UsageError('no question: put it last, in quotes: vip ask photo.jpg "What is this?"')
-        return _readable(arguments), _from_stdin()
+        return _readable(arguments), [_from_stdin()]
     if not before:
         if Path(last).suffix.lower() in _SUFFIXES and " " not in last:
             raise UsageError(f"there is no picture {quote(last)}")
@@ -229,7 +242,7 @@ def _split(arguments: list[str]) -> tuple[list[str], str]:
         )
     if Path(last).suffix.lower() in _SUFFIXES and " " not in last:
         raise UsageError(f"there is no picture {quote(last)} (put the question last)")
-    return _readable(before), last
+    return _readable(before), [last]
 
 
 def _readable(pictures: list[str]) -> list[str]:
@@ -270,34 +283,23 @@ def _check_question(question: str, marked: Marked) -> None:
     expand(question, named(marked.markers))
 
 
-def _open(name: str, *, quiet: bool, verbose: bool, **options: Any) -> Engine:
-    from vipcli.engine import open_engine, resolve
-
-    model = resolve(name)
-    if name == "auto" and model.name == "tiny" and not quiet:
-        console.note(
-            "vip: answering with tiny, the small model that comes with vip and knows 64 drawn things; "
-            "for photographs get the real one: vip models pull 7b"
-        )
-    with console.status(f"loading {model.name}", quiet=quiet):
-        engine = open_engine(model.name if name == "auto" else name, **options)
-    if verbose:
-        loaded = getattr(engine, "model", None)
-        where = f" on {loaded.device} in {str(loaded.dtype).removeprefix('torch.')}" if loaded is not None else ""
-        console.note(f"model: {engine.name}{where}")
-    return engine
-
-
 def _kept(path: str | None, sources: list[str]) -> list[Path]:
     """Where each marked picture is kept: a file, or one in a folder for each picture; empty where none is."""
     if path is None:
         return []
+    if not path:
+        raise UsageError("--save-marked: the path is empty")
+    if path == "-":
+        raise UsageError("--save-marked -: standard output has the answers; name a file")
     if is_folder(path):
         stems = ("stdin" if source == "-" else Path(source.split("?")[0]).stem or "picture" for source in sources)
         outputs = [Path(path) / f"{stem}.png" for stem in stems]
     elif len(sources) > 1:
         raise UsageError(f"--save-marked {quote(path)}: with several pictures it must be a folder, like marked/")
     else:
+        from vipcli.images import check_suffix
+
+        check_suffix(path)
         outputs = [Path(path)]
     refuse_to_overwrite("--save-marked", outputs, sources)
     return outputs

@@ -9,28 +9,40 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from vipcli.errors import UsageError, VipError, VipWarning, plain, quote
+from vipcli.errors import MissingExtra, OutputError, UsageError, VipError, VipWarning, plain, quote
 
 if TYPE_CHECKING:
     import numpy as np
     from rich.console import Console
     from rich.markdown import Markdown
 
-    from vipcli.engine import Generation
+    from vipcli.engine import Answer, Generation
 
 __all__ = [
+    "ReaderGone",
+    "can_preview",
     "complain",
     "doubts",
     "drop_stdout",
+    "ended_by_ctrl_c",
+    "is_lively",
     "line",
+    "lines",
+    "need_preview",
     "note",
     "preview",
+    "prompt",
     "show_markdown",
     "status",
     "stream_answer",
+    "timings",
     "unexpected",
     "write",
 ]
+
+
+class ReaderGone(Exception):
+    """Whoever read standard output wants no more: the command ends in silence, with the code of a closed pipe."""
 
 
 def complain(error: VipError, about: str | None = None) -> None:
@@ -58,23 +70,43 @@ def note(text: str) -> None:
     _stderr(plain(text))
 
 
+def prompt(text: str) -> None:
+    """What asks for input, on stderr, since stdout is the answers' alone."""
+    _stderr(plain(text), end="")
+
+
+def timings(answer: Answer) -> None:
+    """What an answer took, on stderr."""
+    rate = answer.answer_tokens / answer.seconds if answer.seconds else 0
+    note(
+        f"{answer.prompt_tokens} prompt tokens, {answer.answer_tokens} answer tokens in {answer.seconds:.2f} s "
+        f"({rate:.0f}/s), first after {answer.seconds_to_first or 0:.2f} s, ended by {answer.finish}"
+    )
+
+
 def line(text: str) -> None:
     """A line on stdout, with control characters made visible."""
     write(f"{plain(text)}\n")
 
 
+def lines(text: str) -> None:
+    """Lines on stdout, with control characters made visible; ends in one newline."""
+    write(f"{plain(text, keep_newlines=True).rstrip()}\n")
+
+
 def write(text: str) -> None:
     """Text on stdout as it is, at once. Raises `VipError` where it can't be written."""
     if sys.stdout is None:
-        raise VipError("standard output is closed")
+        raise OutputError("standard output is closed")
     try:
         sys.stdout.write(text)
         sys.stdout.flush()
-    except BrokenPipeError:
-        raise
+    except BrokenPipeError as error:  # the reader of a pipe has gone, as in `vip ask ... | head -1`
+        drop_stdout()
+        raise ReaderGone from error
     except OSError as error:
         drop_stdout()
-        raise VipError(f"standard output can't be written: {error.strerror}") from error
+        raise OutputError(f"standard output can't be written: {error.strerror}") from error
 
 
 def drop_stdout() -> None:
@@ -117,12 +149,34 @@ def status(text: str, *, quiet: bool) -> Iterator[None]:
         yield
 
 
-def stream_answer(generation: Generation, title: str | None = None) -> None:
+@contextmanager
+def ended_by_ctrl_c() -> Iterator[None]:
+    """Let Ctrl-C end the process at once while modules are imported, where Python may swallow it."""
+    import signal
+    import threading
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def leave(*_: object) -> None:
+        if _lively(sys.stderr):
+            _stderr("\x1b[?25h", end="")  # the spinner has hidden the cursor
+        os._exit(130)
+
+    before = signal.signal(signal.SIGINT, leave)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def stream_answer(generation: Generation, title: str | None = None, *, redraw: bool = True) -> None:
     """Write an answer on stdout as it comes: Markdown on a terminal, plain text elsewhere; ends in one newline.
 
-    title: what it is the answer to, where there are several.
+    title: what it is the answer to, where there are several. redraw: False is plain text on a terminal too.
     """
-    if _lively(sys.stdout):
+    if redraw and _lively(sys.stdout):
         if title is not None:
             _rich(stderr=False).print(plain(title), style="bold", markup=False)
         _stream_markdown(generation)
@@ -184,23 +238,56 @@ def show_markdown(text: str) -> None:
     if _lively(sys.stdout):
         _rich(stderr=False).print(_markdown(text))
     else:
-        write(f"{plain(text, keep_newlines=True).rstrip()}\n")
+        lines(text)
+
+
+def can_preview() -> bool:
+    """Whether `preview` can show anything: the library is there, and every stream a terminal that it can ask."""
+    import importlib.util
+
+    return _all_lively() and importlib.util.find_spec("textual_image") is not None
+
+
+def need_preview() -> None:
+    """Raise `MissingExtra` before any work is done, where ``--show`` can't do what it is for."""
+    import importlib.util
+
+    if importlib.util.find_spec("textual_image") is None:
+        raise MissingExtra("--show", "textual-image")
 
 
 def preview(picture: np.ndarray) -> None:
-    """Show a picture in the terminal, on stderr, where that is one that can."""
-    if not _lively(sys.stderr):
-        note("--show: no preview, since stderr is no terminal")
+    """Show a picture in the terminal, on stderr, at most half as wide and two thirds as high as the screen."""
+    if not can_preview():
+        note("--show: no preview, since input and output aren't a terminal that can show pictures")
         return
-    try:
-        from textual_image.renderable import Image as Renderable
-    except ImportError:
-        from vipcli.errors import MissingExtra
+    import logging
 
-        raise MissingExtra("--show", "textual-image") from None
     from PIL import Image
 
-    _rich(stderr=True).print(Renderable(Image.fromarray(picture), width="50%", height="auto"))
+    logging.getLogger("textual_image").setLevel(logging.CRITICAL)  # a terminal that doesn't answer is no news
+    screen = _rich(stderr=True)
+    columns, rows = screen.width / 2, screen.height * 2 / 3
+    height, width, _ = picture.shape
+    scale = min(columns / width, 2 * rows / height)  # a cell is about twice as high as wide
+    try:
+        from textual_image.renderable import Image as Renderable
+
+        shown = Renderable(
+            Image.fromarray(picture), width=max(1, int(width * scale)), height=max(1, int(height * scale / 2))
+        )
+        screen.print(shown)
+    except Exception as error:  # it speaks with the terminal, and terminals say anything
+        note(f"--show: no preview: {quote(str(error)) or type(error).__name__}")
+
+
+def _all_lively() -> bool:
+    return all(map(_lively, (sys.stdin, sys.stdout, sys.stderr)))
+
+
+def is_lively() -> bool:
+    """Whether input and output are a terminal on which lines may be edited and redrawn."""
+    return _lively(sys.stdin) and _lively(sys.stdout)
 
 
 def _lively(stream: Any) -> bool:
@@ -214,9 +301,9 @@ def _rich(*, stderr: bool) -> Console:
     return Console(stderr=stderr, highlight=False, soft_wrap=False)
 
 
-def _stderr(text: str) -> None:
+def _stderr(text: str, end: str = "\n") -> None:
     try:
-        sys.stderr.write(f"{text}\n")
+        sys.stderr.write(f"{text}{end}")
         sys.stderr.flush()
-    except (OSError, ValueError):  # nobody listens, which must not hide the exit code
+    except (AttributeError, OSError, ValueError):  # it is closed, or nobody listens: that must not hide the exit code
         pass

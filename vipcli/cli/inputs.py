@@ -1,4 +1,4 @@
-"""What commands do with their arguments before the work begins: pictures and markers opened, outputs checked."""
+"""What commands do before the work begins: pictures, markers and models opened, outputs checked."""
 
 from __future__ import annotations
 
@@ -7,19 +7,33 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vipcli.errors import PictureError, UsageError, quote
+from vipcli.cli import console
+from vipcli.errors import ModelError, PictureError, UsageError, quote
 
 if TYPE_CHECKING:
+    import numpy as np
+
+    from vipcli.engine import Engine
+    from vipcli.markers import Marker
     from vipcli.pointing import Marked
 
-__all__ = ["is_folder", "make_folder", "mark_one", "one_of", "refuse_to_overwrite"]
+__all__ = ["is_folder", "make_folder", "mark_one", "one_of", "open_model", "open_one", "refuse_to_overwrite"]
 
 
 def mark_one(source: str, texts: list[tuple[str | None, str]], coords: str, box_format: str, tags: bool) -> Marked:
     """Open `source` and draw the markers of the command line on it."""
+    from vipcli.pointing import mark
+
+    picture, markers = open_one(source, texts, coords, box_format)
+    return mark(picture, markers, tags=tags)
+
+
+def open_one(
+    source: str, texts: list[tuple[str | None, str]], coords: str, box_format: str
+) -> tuple[np.ndarray, list[Marker]]:
+    """Open `source` and read the markers of the command line for it."""
     from vipcli.images import open_picture
     from vipcli.markers import parse
-    from vipcli.pointing import mark
 
     one_of("--coords", coords, ("pixels", "relative", "thousandths"))
     one_of("--box-format", box_format, ("xyxy", "xywh", "cxcywh"))
@@ -27,8 +41,33 @@ def mark_one(source: str, texts: list[tuple[str | None, str]], coords: str, box_
     size = (picture.shape[1], picture.shape[0])
     unit: Any = coords
     corners: Any = box_format
-    markers = [parse(text, size, kind=kind, coords=unit, box_format=corners) for kind, text in texts]
-    return mark(picture, markers, tags=tags)
+    return picture, [parse(text, size, kind=kind, coords=unit, box_format=corners) for kind, text in texts]
+
+
+def open_model(name: str, *, quiet: bool, verbose: bool, still: bool = False, **options: Any) -> Engine:
+    """Load the model called `name`, and say which one answers where the user didn't choose; see `open_engine`.
+
+    still: nothing moves meanwhile.
+    """
+    from vipcli.engine import open_engine, resolve
+
+    model = resolve(name)
+    if name == "auto" and model.name == "tiny" and not quiet:
+        console.note(
+            "vip: answering with tiny, the small model that comes with vip and knows 64 drawn things; "
+            "for photographs get the real one: vip models pull 7b"
+        )
+    try:
+        os.getcwd()
+    except OSError:  # torch's libraries wouldn't be found, and end the process themselves
+        raise ModelError("the current folder doesn't exist any more: go to one that does") from None
+    with console.status(f"loading {model.name}", quiet=quiet or still), console.ended_by_ctrl_c():
+        engine = open_engine(model.name if name == "auto" else name, **options)
+    if verbose:
+        loaded = getattr(engine, "model", None)
+        where = f" on {loaded.device} in {str(loaded.dtype).removeprefix('torch.')}" if loaded is not None else ""
+        console.note(f"model: {engine.name}{where}")
+    return engine
 
 
 def one_of(flag: str, value: str, known: tuple[str, ...]) -> str:
@@ -40,7 +79,7 @@ def one_of(flag: str, value: str, known: tuple[str, ...]) -> str:
 
 def is_folder(path: str) -> bool:
     """Whether `path` is meant as a folder: it is one, or ends in a slash."""
-    return path.endswith("/") or Path(path).is_dir()
+    return path.endswith("/") or os.path.isdir(path)
 
 
 def make_folder(flag: str, folder: Path) -> None:

@@ -39,7 +39,7 @@ def mark(
     ] = None,
     show: Annotated[bool, typer.Option("--show", help="Preview it in the terminal")] = False,
     strict: Annotated[bool, typer.Option("--strict", help="Warnings are errors")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Errors only")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Errors only")] = False,
 ) -> None:
     """Draw markers on a picture.
 
@@ -47,6 +47,10 @@ def mark(
     """
     if not as_model_sees_it and (fit is not None or model is not None):
         raise UsageError("--fit and --model belong to --as-model-sees-it")
+    if show:
+        console.need_preview()
+    if not output:
+        raise UsageError("--output: the path is empty")
     if output != "-":
         refuse_to_overwrite("--output", [Path(output)], [image])
     with console.doubts(strict=strict, quiet=quiet):

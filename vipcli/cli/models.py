@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from vipcli.cli import console
-from vipcli.engine import MODELS, card, located, pull, resolve, size_on_disk
+from vipcli.engine import MODELS, Model, card, located, pull, resolve, size_on_disk
 from vipcli.errors import ModelError, quote
 
 __all__ = ["add_to"]
@@ -36,7 +38,7 @@ def models(ctx: typer.Context) -> None:
 def show(name: NameArgument) -> None:
     """Say what a model is and knows: vip models show tiny"""
     model = resolve(name)
-    folder = located(model)
+    folder = _located(model)
     if folder is None:
         console.line(f"{model.name}: not on this machine")
         if model.about:
@@ -53,13 +55,23 @@ def show(name: NameArgument) -> None:
 @_app.command("pull")
 def pull_(name: NameArgument) -> None:
     """Fetch a model from the Hub into its cache; half a download goes on: vip models pull 7b"""
-    console.line(str(pull(resolve(name))))
+    model = resolve(name)
+    _located(model)
+    console.line(str(pull(model)))
 
 
 @_app.command("path")
 def path(name: NameArgument) -> None:
     """Print the folder of a model that is on this machine: vip models path tiny"""
-    folder = located(resolve(name))
+    folder = _located(resolve(name))
     if folder is None:
         raise ModelError(f"{quote(name)} isn't on this machine; get it with: vip models pull {quote(name)}")
     console.line(str(folder))
+
+
+def _located(model: Model) -> Path | None:
+    """The folder of a model, None where it isn't here. Raises `ModelError` for a folder that holds something else."""
+    folder = located(model)
+    if folder is not None and not os.path.isfile(folder / "config.json"):
+        raise ModelError(f"{quote(str(folder))} holds no model: it has no config.json")
+    return folder

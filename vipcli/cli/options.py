@@ -10,9 +10,29 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand
 
-__all__ = ["BoxFormatFlag", "CoordsFlag", "FitFlag", "MarkerCommand", "TagsFlag", "marker_texts", "with_markers"]
+__all__ = [
+    "MARKER_FLAGS",
+    "BoxFormatFlag",
+    "CoordsFlag",
+    "DeviceFlag",
+    "DeviceMapFlag",
+    "DtypeFlag",
+    "FitFlag",
+    "LoadInFlag",
+    "MarkerCommand",
+    "MaxNewTokensFlag",
+    "ModelFlag",
+    "PromptStyleFlag",
+    "SeedFlag",
+    "SystemFlag",
+    "TagsFlag",
+    "TemperatureFlag",
+    "TopPFlag",
+    "marker_texts",
+    "with_markers",
+]
 
-_FLAGS = {
+MARKER_FLAGS = {
     "box": ("X1,Y1,X2,Y2", "Rectangle: 40,30,200,180 or dog=40,30,200,180@blue"),
     "ellipse": ("X1,Y1,X2,Y2", "Ellipse in that box: 10%,20%,50%,60%"),
     "point": ("X,Y", "Dot: 120,80@red,width=5"),
@@ -24,8 +44,11 @@ _FLAGS = {
     "tag": ("X,Y", "Plate with a name (not trained on): 7=120,80"),
     "marker": ("SHAPE:...", "Any of these as one text: arrow:20,20,120,80"),
 }
+"""Every marker flag: what it takes, and what it is, with an example. `vip chat` has a command for each."""
+
 _META = "vipcli.markers"
 _PANEL = "Markers, in any mix; in the question @1, @2 or @NAME"
+_ANSWER, _MODEL = "Answer", "Model"
 
 CoordsFlag = Annotated[
     str,
@@ -43,9 +66,48 @@ BoxFormatFlag = Annotated[
 TagsFlag = Annotated[bool, typer.Option("--tags", help="Number every marker with a plate", rich_help_panel=_PANEL)]
 FitFlag = Annotated[
     str | None,
+    typer.Option("--fit", metavar="MODE", help="To its square: pad (default), crop or stretch", rich_help_panel=_MODEL),
+]
+
+MaxNewTokensFlag = Annotated[
+    int, typer.Option("--max-new-tokens", metavar="N", help="Longest answer: 64", rich_help_panel=_ANSWER)
+]
+TemperatureFlag = Annotated[
+    float, typer.Option("--temperature", metavar="T", help="0 is greedy; 0.7 varies", rich_help_panel=_ANSWER)
+]
+TopPFlag = Annotated[float, typer.Option("--top-p", metavar="P", help="Share drawn from: 0.9", rich_help_panel=_ANSWER)]
+SeedFlag = Annotated[
+    int | None, typer.Option("--seed", metavar="N", help="Same draw again: 7", rich_help_panel=_ANSWER)
+]
+SystemFlag = Annotated[
+    str | None,
+    typer.Option("--system", metavar="TEXT", help='System line: "Answer briefly."', rich_help_panel=_ANSWER),
+]
+PromptStyleFlag = Annotated[
+    str | None,
     typer.Option(
-        "--fit", metavar="MODE", help="To its square: pad (default), crop or stretch", rich_help_panel="Model"
+        "--prompt-style", metavar="NAME", help="auto, vip, llava-v1 or chat-template", rich_help_panel=_ANSWER
     ),
+]
+ModelFlag = Annotated[
+    str | None,
+    typer.Option(
+        "--model", "-m", metavar="NAME", help="tiny, 7b, 13b, Hub id@revision, folder", rich_help_panel=_MODEL
+    ),
+]
+DeviceFlag = Annotated[
+    str | None, typer.Option("--device", metavar="NAME", help="auto, cuda, cuda:1, mps or cpu", rich_help_panel=_MODEL)
+]
+DtypeFlag = Annotated[
+    str | None,
+    typer.Option("--dtype", metavar="NAME", help="auto, float32, bfloat16, float16", rich_help_panel=_MODEL),
+]
+DeviceMapFlag = Annotated[
+    str | None,
+    typer.Option("--device-map", metavar="auto", help="auto: several GPUs and the CPU", rich_help_panel=_MODEL),
+]
+LoadInFlag = Annotated[
+    str | None, typer.Option("--load-in", metavar="BITS", help="8bit or 4bit (bitsandbytes)", rich_help_panel=_MODEL)
 ]
 
 
@@ -55,7 +117,7 @@ class MarkerCommand(TyperCommand):
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         # The parser's `order` has one entry for every occurrence of a flag.
         values, _, order = self.make_parser(ctx).parse_args(args=list(args))
-        given = {kind: iter(values.get(kind) or ()) for kind in _FLAGS}
+        given = {kind: iter(values.get(kind) or ()) for kind in MARKER_FLAGS}
         ctx.meta[_META] = [(param.name, next(given[param.name])) for param in order if param.name in given]
         return super().parse_args(ctx, args)
 
@@ -64,12 +126,12 @@ def with_markers(command: Callable[..., Any]) -> Callable[..., Any]:
     """Give a command function the marker flags; it reads them with `marker_texts`."""
     hints = {
         kind: Annotated[list[str] | None, typer.Option(f"--{kind}", metavar=metavar, help=text, rich_help_panel=_PANEL)]
-        for kind, (metavar, text) in _FLAGS.items()
+        for kind, (metavar, text) in MARKER_FLAGS.items()
     }
 
     @functools.wraps(command)
     def without(**arguments: Any) -> Any:
-        return command(**{name: value for name, value in arguments.items() if name not in _FLAGS})
+        return command(**{name: value for name, value in arguments.items() if name not in MARKER_FLAGS})
 
     signature = inspect.signature(command, eval_str=True)
     flags = [

@@ -190,7 +190,7 @@ def weight_files(folder: Path) -> list[str]:
 def card(folder: Path) -> str | None:
     """The text of a model card (README.md) without its YAML header; None where there is none."""
     file = folder / "README.md"
-    if not file.is_file():
+    if not os.access(file, os.R_OK) or not os.path.isfile(file):
         return None
     return re.sub(r"\A---\n.*?\n---\n", "", file.read_text(encoding="utf-8", errors="replace"), flags=re.S).strip()
 
@@ -225,7 +225,7 @@ def _auto_takes_7b() -> bool:
     """Whether the 7B is in the Hub cache and, loaded with ``auto`` for device and dtype, fits the memory."""
     model = MODELS["7b"]
     # The first question spares most users the seconds that the answer to the others takes.
-    if not (hub_cache() / "models--llava-hf--vip-llava-7b-hf").is_dir() or (folder := located(model)) is None:
+    if not os.path.isdir(hub_cache() / "models--llava-hf--vip-llava-7b-hf") or (folder := located(model)) is None:
         return False
     from vipcli.engine.checkpoint import weigh
     from vipcli.engine.devices import choose_device, place

@@ -15,6 +15,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from vipcli.engine.rows import Way, fastest, plain
+
 __all__ = ["LlamaText", "Memory"]
 
 _BLOCK = 256  # tokens by which a memory grows, so that the answer loop never moves it
@@ -52,12 +54,15 @@ class LlamaText:
     def __init__(self, model: Any) -> None:
         its: Any = model.model.language_model
         config = its.config
-        self._embed, self._norm, self._head, self._rotary = its.embed_tokens, its.norm, model.lm_head, its.rotary_emb
+        self._embed, self._norm, self._rotary = its.embed_tokens, _normed(its.norm), its.rotary_emb
         self._heads, self._kv_heads = config.num_attention_heads, config.num_key_value_heads
         self._width = its.layers[0].self_attn.head_dim
         self._dtype, self._device = model.dtype, its.embed_tokens.weight.device
         small = sum(weight.nbytes for weight in its.parameters()) < _FUSED_BELOW
-        self._layers = [_Layer.of(layer, fuse=small) for layer in its.layers]
+        gates = [layer.mlp.gate_proj for layer in its.layers[:4]]
+        way = fastest([gate.weight for gate in gates]) if all(type(gate) is nn.Linear for gate in gates) else plain
+        self._layers = [_Layer.of(layer, way, fuse=small) for layer in its.layers]
+        self._head = _mapped(model.lm_head, way)
         self._cos = self._sin = torch.empty(0, device=self._device)  # (positions, head width)
         self.tokens_read = 0
 
@@ -129,7 +134,7 @@ class LlamaText:
             gate, up = layer.gate_up(layer.norm_behind(x))
             x = x + layer.down(functional.silu(gate) * up)
         self.tokens_read += count
-        return self._head(_normed(self._norm)(x[:, -1]))
+        return self._head(self._norm(x[:, -1:]))[:, -1]
 
     def _turned(self, x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> torch.Tensor:
         """Rotary positions; x: (1, heads, tokens, head width)."""
@@ -152,7 +157,7 @@ class _Layer:
     down: Map
 
     @classmethod
-    def of(cls, layer: Any, *, fuse: bool) -> _Layer:
+    def of(cls, layer: Any, way: Way, *, fuse: bool) -> _Layer:
         attention, mlp = layer.self_attn, layer.mlp
         qkv = [attention.q_proj, attention.k_proj, attention.v_proj]
         both = [mlp.gate_proj, mlp.up_proj]
@@ -161,29 +166,29 @@ class _Layer:
             return cls(
                 _normed(layer.input_layernorm),
                 lambda x: functional.linear(x, first),
-                _mapped(attention.o_proj),
+                _mapped(attention.o_proj, way),
                 _normed(layer.post_attention_layernorm),
                 lambda x: functional.linear(x, second).chunk(2, dim=-1),
-                _mapped(mlp.down_proj),
+                _mapped(mlp.down_proj, way),
             )
-        q, k, v = map(_mapped, qkv)
-        gate, up = map(_mapped, both)
+        q, k, v = (_mapped(one, way) for one in qkv)
+        gate, up = (_mapped(one, way) for one in both)
         return cls(
             _normed(layer.input_layernorm),
             lambda x: torch.cat([q(x), k(x), v(x)], dim=-1),
-            _mapped(attention.o_proj),
+            _mapped(attention.o_proj, way),
             _normed(layer.post_attention_layernorm),
             lambda x: (gate(x), up(x)),
-            _mapped(mlp.down_proj),
+            _mapped(mlp.down_proj, way),
         )
 
 
-def _mapped(linear: Any) -> Map:
-    """A linear module as a function; a quantized one stays what it is."""
-    if type(linear) is not nn.Linear:
+def _mapped(linear: Any, way: Way) -> Map:
+    """A linear module as a function, single rows in the given way; a quantized one stays what it is."""
+    if type(linear) is not nn.Linear or linear.bias is not None:
         return linear
-    weight, bias = linear.weight, linear.bias
-    return lambda x: functional.linear(x, weight, bias)
+    weight = linear.weight
+    return lambda x: way(x, weight) if x.shape[1] == 1 else functional.linear(x, weight)
 
 
 def _normed(norm: Any) -> Map:

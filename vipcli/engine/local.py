@@ -44,7 +44,7 @@ class LocalEngine:
     """A loaded checkpoint; see `vipcli.engine.protocol.Engine` for its attributes.
 
     model: the transformers model, in eval mode; processor: its processor, complete. text: the text model by itself,
-    where it is one that vip runs itself (`LlamaText`).
+    where it is one that vip runs itself (`LlamaText`). eos: the ids that end an answer.
     """
 
     def __init__(self, name: str, model: Any, processor: Any) -> None:
@@ -62,7 +62,7 @@ class LocalEngine:
         self.special_tokens: Collection[str] = _special_tokens(processor.tokenizer)
         room = getattr(model.config.get_text_config(), "max_position_embeddings", None)
         self.context: int | None = room or None
-        self._eos = _eos(model)
+        self.eos = _eos(model)
         self.text = LlamaText(model) if self.side and is_llava(model.config) and LlamaText.runs(model) else None
         self._seen, self._memory = FeatureCache(), Memory()
         self._image_tokens = None if self.text is None else _image_tokens(processor, self.side)
@@ -76,6 +76,10 @@ class LocalEngine:
     def room(self, request: Request) -> int | None:
         """How many tokens an answer to `request` may have; see `vipcli.engine.protocol.Engine`."""
         return None if self.context is None else self.context - len(self._prompt(request).ids)
+
+    def forget(self) -> None:
+        """Forget what was read and seen, as if nothing had been asked yet."""
+        self._seen, self._memory = FeatureCache(), Memory()
 
     def prepare(self, request: Request) -> dict[str, torch.Tensor]:
         """The tensors of a request: ``input_ids`` (1, tokens), ``attention_mask``, ``pixel_values`` (1, 3, side, side).
@@ -145,7 +149,7 @@ class LocalEngine:
                         reader.read,
                         sampler(request.temperature, request.top_p, request.seed, self.model.device),
                         lambda ids: tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False),
-                        self._eos,
+                        self.eos,
                         request.stop,
                         request.max_new_tokens,
                     )

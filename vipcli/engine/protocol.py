@@ -46,10 +46,14 @@ class Request:
 
     def __post_init__(self) -> None:
         for name, fine, wanted in (
-            ("max_new_tokens", self.max_new_tokens >= 1, "1 or more"),
+            ("max_new_tokens", isinstance(self.max_new_tokens, int) and self.max_new_tokens >= 1, "1 or more"),
             ("temperature", 0 <= self.temperature < math.inf, "0 or more"),
             ("top_p", 0 < self.top_p <= 1, "above 0 and at most 1"),
-            ("seed", self.seed is None or 0 <= self.seed < 2**63, "from 0 to 2^63 - 1"),
+            (
+                "seed",
+                self.seed is None or (isinstance(self.seed, int) and 0 <= self.seed < 2**63),
+                "from 0 to 2^63 - 1",
+            ),
             ("fit", self.fit in ("pad", "crop", "stretch"), "pad, crop or stretch"),
         ):
             if not fine:

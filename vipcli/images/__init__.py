@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from vipcli.images.fitting import frame as frame
     from vipcli.images.opening import open_mask as open_mask
     from vipcli.images.opening import open_picture as open_picture
+    from vipcli.images.saving import check_suffix as check_suffix
     from vipcli.images.saving import save_picture as save_picture
     from vipcli.images.sources import Source as Source
     from vipcli.images.sources import name_of as name_of
@@ -32,7 +33,7 @@ __getattr__, __all__ = door(
     {
         "fitting": ("CLIP_MEAN", "Fit", "Fitted", "Frame", "fit", "frame"),
         "opening": ("open_mask", "open_picture"),
-        "saving": ("save_picture",),
+        "saving": ("check_suffix", "save_picture"),
         "sources": ("Source", "name_of"),
     },
 )

@@ -36,17 +36,19 @@ def open_picture(source: Source) -> np.ndarray:
     return _opened(source, opacity=False)[0]
 
 
-def open_mask(source: Source) -> np.ndarray:
-    """Open a picture that marks a region, as a (height, width) bool array, upright.
+def open_mask(source: Source) -> tuple[np.ndarray, bool]:
+    """Open a picture that marks a region, as a (height, width) bool array, upright, and whether it is meant as one.
 
     Set is what isn't see-through, in a picture with both; else what is brighter than half its brightest pixel.
-    Raises `PictureError`.
+    It isn't where much of it is neither dark nor bright. Raises `PictureError`.
     """
     picture, opaque = _opened(source, opacity=True)
     if opaque is not None and opaque.any() and not opaque.all():
-        return opaque
+        return opaque, True
     grey = picture.max(axis=2)
-    return grey > grey.max() // 2
+    brightest = int(grey.max())
+    between = np.count_nonzero((grey > brightest // 8) & (grey < brightest - brightest // 8))
+    return grey > brightest // 2, between <= grey.size // 20  # a soft edge is fine, a photograph isn't
 
 
 def _is_picture(array: np.ndarray) -> bool:

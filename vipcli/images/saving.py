@@ -32,13 +32,9 @@ def save_picture(picture: np.ndarray, path: str | os.PathLike[str]) -> None:
     The suffix says the format: png, jpg, jpeg, webp, bmp, tif or tiff. ``-`` writes a PNG to standard output.
     Raises `UsageError` for another suffix, `PictureError` where it can't be written.
     """
-    from pathlib import PurePath
-
     to_stdout = str(path) == "-"
-    name, suffix = ("standard output", ".png") if to_stdout else (quote(str(path)), PurePath(path).suffix.lower())
-    if suffix not in _SAVED_AS:
-        raise UsageError(f"{name}: a picture's file name ends in {', '.join(_SAVED_AS)}; it says the format")
-    form, options = _SAVED_AS[suffix]
+    name = "standard output" if to_stdout else quote(str(path))
+    form, options = _SAVED_AS[".png"] if to_stdout else _form(path)
     encode = _png if form == "PNG" else _encoded
     try:
         (_write_stdout if to_stdout else write_whole)(encode(picture, form, **options), path)
@@ -49,6 +45,19 @@ def save_picture(picture: np.ndarray, path: str | os.PathLike[str]) -> None:
     except Exception as error:
         why = "its folder doesn't exist" if isinstance(error, FileNotFoundError) else reason(error, "written")
         raise PictureError(f"{name}: {why}") from error
+
+
+def check_suffix(path: str | os.PathLike[str]) -> None:
+    """Raise a `UsageError` where `save_picture` couldn't tell the format from the name, before any work is done."""
+    _form(path)
+
+
+def _form(path: str | os.PathLike[str]) -> tuple[str, dict[str, Any]]:
+    suffix = os.path.splitext(path)[1].lower()
+    if suffix not in _SAVED_AS:
+        shown = quote(str(path)) or "an empty path"
+        raise UsageError(f"{shown}: a picture's file name ends in {', '.join(_SAVED_AS)}; it says the format")
+    return _SAVED_AS[suffix]
 
 
 def _png(picture: np.ndarray, _: str) -> memoryview:
@@ -66,7 +75,9 @@ def _encoded(picture: np.ndarray, form: str, **options: Any) -> memoryview:
 
 def _write_stdout(data: memoryview, _: object) -> None:
     stdout = getattr(sys.stdout, "buffer", None)
-    if stdout is None or stdout.isatty():
+    if stdout is None:
+        raise VipError("standard output is closed")
+    if stdout.isatty():
         raise UsageError("standard output: a terminal can't show a PNG; write - > picture.png")
     stdout.write(data)
     stdout.flush()

@@ -8,6 +8,7 @@ costs its line, not its area. To add a kind, add its class in `shapes`, one func
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
@@ -15,6 +16,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from vipcli.errors import VipWarning, quote
 from vipcli.markers.geometry import outline
 from vipcli.markers.palette import RGB, assign
 from vipcli.markers.shapes import Arrow, Box, Contour, Ellipse, Marker, Mask, Point, Scribble, Tag, Triangle
@@ -199,6 +201,9 @@ def _glyphs(marker: Tag, size: tuple[int, int]) -> np.ndarray:
     from PIL import Image, ImageDraw, ImageFont
 
     text = marker.name or "0"
+    if unknown := sorted({c for c in text if not c.isascii()}):
+        doubt = f"the plate of {quote(text)} can't show {quote(' '.join(unknown))}: its font knows ASCII alone"
+        warnings.warn(VipWarning(doubt), stacklevel=2)
     height = max(9.0, marker.line_width(size))
     for _ in range(2):
         font = ImageFont.load_default(height)

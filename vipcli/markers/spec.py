@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import contextlib
 import re
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from vipcli.errors import MarkerError, PictureError, quote
+from vipcli.errors import MarkerError, PictureError, VipWarning, quote
 from vipcli.markers.clip import inside
 from vipcli.markers.palette import Color
 from vipcli.markers.shapes import KINDS, MAX_POINTS, Arrow, Box, Ellipse, Marker, Mask, Pixels, Point, Tag
@@ -75,9 +76,14 @@ def parse(
         ):
             if value not in known:
                 raise MarkerError(f"there is no {what} {quote(value)!r}; use one of {', '.join(known)}")
-        return inside(_parse(body, size, kind, coords, box_format), size)
+        marker = inside(_parse(body, size, kind, coords, box_format), size)
     except MarkerError as error:
         raise MarkerError(f"{flag} {quote(text)}: {error}") from None
+    numbers = [number for point in marker.points for number in point]
+    if coords == "pixels" and "%" not in text and max(numbers) <= 1 and not all(map(float.is_integer, numbers)):
+        doubt = f"{flag} {quote(text)}: all of it lies within one pixel; shares of the picture need --coords relative"
+        warnings.warn(VipWarning(doubt), stacklevel=2)
+    return marker
 
 
 def render(marker: Marker) -> str:
@@ -217,9 +223,12 @@ def _bitmap(path: str, size: tuple[int, int]) -> np.ndarray:
     if not path or not Path(path).suffix:
         raise MarkerError(f"a mask needs {_WANTED['mask']}, got {quote(path)!r}")
     try:
-        mask = open_mask(path)
+        mask, two_valued = open_mask(path)
     except PictureError as error:
         raise MarkerError(f"the mask can't be read: {error}") from None
+    if not two_valued:
+        doubt = f"the mask {quote(path)} isn't black and white: what is brighter than half its brightest is taken"
+        warnings.warn(VipWarning(doubt), stacklevel=2)
     if mask.all() and mask.shape == size[::-1]:
         raise MarkerError("the mask covers the whole picture: it must be white where the thing is and black elsewhere")
     return mask

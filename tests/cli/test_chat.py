@@ -1,0 +1,292 @@
+"""``vip chat`` with its questions from a pipe, the embedded model answering."""
+
+from __future__ import annotations
+
+import json
+import os
+
+import numpy as np
+import pytest
+from PIL import Image
+
+MUSHROOM, HOUSE, CHEESE = "440,118,598,283", "57,287,231,461", "33,42,272,217"
+
+
+@pytest.fixture
+def chat(vip, meadow):
+    """``chat(line, ...)`` -> Outcome of a chat about the meadow, whose marker ``it`` is on the mushroom."""
+
+    def run(*lines, arguments=()):
+        return vip("chat", meadow, "--box", f"it={MUSHROOM}@red", "-m", "tiny", *arguments, stdin="\n".join(lines))
+
+    return run
+
+
+def one_line(text):
+    assert text.count("\n") == 1, text
+    assert text.rstrip("\n").isprintable(), text
+    return text.strip()
+
+
+def test_each_question_gets_a_plain_answer_and_nothing_else_is_printed(chat):
+    outcome = chat("What is @it?", "", "/move it -375,173", "What is @it?", "/undo", "What is @it?")
+    assert (outcome.code, outcome.out, outcome.err) == (0, "a mushroom\na house\na mushroom\n", "")
+
+
+def test_the_marker_commands_take_the_grammar_of_the_flags(chat):
+    outcome = chat(f"/box home={HOUSE}@blue", f"/ellipse {CHEESE}", "What is @home?", "/rm home", "/markers")
+    assert outcome.code == 0, outcome
+    answer, *markers = outcome.out.splitlines()
+    assert answer == "a house"
+    assert [line.split("@")[1].split()[0] for line in markers] == ["it", "3"]
+    assert markers[0] == f"@it  box:it={MUSHROOM}@red"
+
+
+EVERY_KIND = [
+    "/box 10,10,50,50",
+    "/ellipse 10,10,50,50",
+    "/arrow 10,10,50,50",
+    "/point 50,50",
+    "/triangle 10,10,50,10,30,50",
+    "/contour 10,10,50,10,30,50",
+    "/mask 10,10,50,10,30,50",
+    "/scribble 10,10,50,10,30,50",
+    "/tag t=100,100",
+    "/marker arrow:last=10,10,50,50@blue",
+]
+
+
+def test_every_kind_of_marker_can_be_drawn(chat):
+    outcome = chat(*EVERY_KIND, "/markers")
+    assert (outcome.code, outcome.err) == (0, "")
+    kinds = [line.split("  ")[1].split(":")[0] for line in outcome.out.splitlines()]
+    assert kinds == ["box", *"box ellipse arrow point triangle contour mask scribble tag arrow".split()]
+
+
+def test_coordinates_are_read_as_the_flags_say(chat):
+    outcome = chat("/box a=500,500,100,100", "/markers", arguments=["--coords", "thousandths", "--box-format", "xywh"])
+    assert "box:a=320,240,384,288" in outcome.out
+
+
+def test_the_exact_prompt_is_shown(chat):
+    outcome = chat("/prompt What is @it?", "What is @it?", "/prompt")
+    expected = "###Human: <image>\nWhat is the it within the red rectangle?###Assistant:\n"
+    assert outcome.out == f"{expected}a mushroom\n{expected}"
+
+
+def test_two_slashes_ask_what_begins_with_one(chat):
+    assert chat("/prompt /help?", "//help?", "/prompt").out.count("\n/help?###Assistant:") == 2
+
+
+def test_several_lines_are_one_question(chat):
+    outcome = chat("one \\", "two", "/prompt", '"""', "/three", "", "four", '"""', "/prompt", '"""five"""', "/prompt")
+    assert outcome.code == 0, outcome
+    for question in ("one \ntwo", "/three\n\nfour", "five"):
+        assert f"{question}###Assistant:" in outcome.out
+
+
+def test_turns_are_forgotten_asked_again_and_cleared(chat):
+    outcome = chat(
+        "What is @it?", "Hm?", "/drop 1", "/prompt", "/clear", "What is @it?", "/move it -375,173", "/retry", "/prompt"
+    )
+    assert outcome.code == 0, outcome
+    assert "Human: <image>\nHm?" in outcome.out
+    assert outcome.out.endswith(
+        "a mushroom\na house\n###Human: <image>\nWhat is the it within the red rectangle?###Assistant:\n"
+    )
+
+
+def test_settings_and_the_system_line_hold_for_what_follows(chat):
+    outcome = chat("/set temperature 0.7", "/set top-p 0.9", "/set", "/system Be brief.", "/system", "/prompt Hm?")
+    assert outcome.code == 0, outcome
+    assert "temperature 0.7\ntop_p 0.9\nseed None\nmax_new_tokens 512\nfit pad\nBe brief.\n" in outcome.out
+    assert "Be brief." in outcome.out.splitlines()[-1] + outcome.out.splitlines()[-2]
+    assert chat("/system default", "/system").out == "default: the prompt style's own\n"
+
+
+def test_the_marked_picture_is_saved_and_shown_as_a_file(chat, tmp_path):
+    outcome = chat(f"/save {tmp_path}/a name.png", f'/save "{tmp_path}/quoted.png"', "/show")
+    assert outcome.code == 0, outcome
+    saved = np.asarray(Image.open(tmp_path / "a name.png"))
+    assert np.array_equal(saved, np.asarray(Image.open(tmp_path / "quoted.png")))
+    shown = outcome.out.strip()
+    assert np.array_equal(saved, np.asarray(Image.open(shown)))
+    os.unlink(shown)
+
+
+def test_a_conversation_is_exported_and_gone_on_with(chat, vip, tmp_path):
+    chat("What is @it?", f"/export {tmp_path}/chat.json", f"/export {tmp_path}/chat.md")
+    assert "**What is @it?**" in (tmp_path / "chat.md").read_text()
+    assert json.loads((tmp_path / "chat.json").read_text())["turns"][0]["answer"] == "a mushroom"
+    outcome = vip("chat", "-m", "tiny", stdin=f"/load {tmp_path}/chat.json\n/move it -375,173\nWhat is @it?\n")
+    assert (outcome.code, outcome.out, outcome.err) == (0, "a house\n", "")
+
+
+def test_a_chat_may_begin_without_a_picture(vip, meadow):
+    outcome = vip("chat", "-m", "tiny", stdin=f"/box {MUSHROOM}\n/image {meadow}\n/box {MUSHROOM}\nWhat is @1?\n")
+    assert (outcome.code, outcome.out) == (3, "a mushroom\n")
+    assert "there is no picture yet: /image PATH shows one" in one_line(outcome.err)
+
+
+def test_help_lists_every_command(chat):
+    from vipcli.cli.chat.commands import COMMANDS
+
+    outcome = chat("/help", "/?", "/help move")
+    assert all(outcome.out.count(f"\n/{name}") >= 2 or name == "box" for name in COMMANDS)
+    assert outcome.out.splitlines()[-1].startswith("/move NAME DX,DY")
+
+
+def test_exit_leaves_the_rest_unread(chat):
+    assert chat("/exit", "What is @it?").out == ""
+
+
+def test_nothing_asked_is_no_fault(chat):
+    assert chat("").code == 0
+
+
+def test_verbose_shows_prompt_and_timings(chat):
+    outcome = chat("What is @it?", arguments=["-v"])
+    assert outcome.out == "a mushroom\n"
+    assert "model: tiny on cpu in float32" in outcome.err
+    assert "within the red rectangle?###Assistant:'" in outcome.err
+    assert "answer tokens in" in outcome.err
+
+
+def test_a_conversation_that_gets_too_long_says_what_to_do(chat):
+    long = "What is @it?" + " please" * 60
+    outcome = chat(*[long] * 12, "/drop 9", "What is @it?")
+    assert outcome.code == 3
+    assert "/drop N forgets the first N of" in outcome.err
+    assert "forget its first turns, or all of them" in outcome.err
+    assert outcome.out.splitlines()[-1]
+
+
+FAULTS = {
+    "/bx 1,2,3,4": "there is no command /bx; did you mean /box?",
+    "/qqqqq": "there is no command /qqqqq; a question that begins with / is typed with //",
+    "/": "there is no command /; ",
+    "/box 1,2,3": "/box 1,2,3: a box needs 4 numbers",
+    "/box": "/box X1,Y1,X2,Y2: Rectangle",
+    "/box 700,10,800,90": "outside the picture, which is 640 x 480",
+    "/mask x=missing.png": "the mask can't be read",
+    "/rm dog": "no marker is called 'dog'; there are: it",
+    "/move it": "write the marker's name and pixels",
+    "/move it a,b": "write the marker's name and pixels",
+    "/move it 9999,0": "outside the picture",
+    "/undo": "there is nothing to undo",
+    "/redo": "there is nothing to redo",
+    "/undo 3": "/undo takes nothing behind it, got '3'",
+    "/image missing.png": "missing.png",
+    "/image -": "in a chat a file must have a name",
+    "/image bad\0name.png": "bad",
+    "/save": "/save PATH: Save the marked picture",
+    "/save out.xyz": "a picture's file name ends in",
+    "/save missing/out.png": "its folder doesn't exist",
+    "/save /dev/full/x.png": "/dev/full/x.png",
+    "/save {meadow}": "that is the picture itself",
+    "/export chat.txt": "ends in .md or .json",
+    "/load missing.json": "it can't be read",
+    "/load {meadow}": "it is no transcript",
+    "/drop": "/drop N: Forget the first N turns",
+    "/drop -1": "write how many of the first turns to forget",
+    "/set temprature 1": "there is no setting 'temprature'",
+    "/set temperature": "write the setting and its value",
+    "/set temperature hot": "it must be a number",
+    "/retry": "nothing has been asked yet",
+    "/edit": "nothing has been asked yet",
+    "/prompt": "nothing has been asked yet",
+    "/help bx": "there is no command /bx",
+    "Is @dog here?": "the question names @dog",
+    "\udcff\udcfe": "no UTF-8 text",
+    "\x1b]0;owned\x07 @dog": "the question names @dog",
+    "/\x1b[31m": "there is no command /\\x1b[31m",
+    "/image \x1b[31m.png": "\\x1b[31m.png",
+}
+
+
+def test_every_fault_is_one_sentence_and_the_session_lives_on(vip, meadow, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    lines = [line.format(meadow=meadow) for line in FAULTS]
+    stdin = "\n".join([*lines, "What is @it?"]).encode("utf-8", "surrogateescape")
+    outcome = vip("chat", meadow, "--box", f"it={MUSHROOM}", "-m", "tiny", stdin=stdin)
+    assert (outcome.code, outcome.out) == (3, "a mushroom\n")
+    said = outcome.err.splitlines()
+    assert len(said) == len(FAULTS), outcome.err
+    for sentence, line, wanted in zip(said, lines, FAULTS.values(), strict=True):
+        assert wanted in sentence, line
+        assert sentence.startswith("vip: ")
+        assert sentence.isprintable()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_full_disk_is_one_sentence(chat, monkeypatch, tmp_path):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    outcome = chat(f"/save {tmp_path}/out.png", f"/export {tmp_path}/chat.json", "What is @it?")
+    assert outcome.out == "a mushroom\n"
+    assert [line.count("No space left on device") for line in outcome.err.splitlines()] == [1, 1]
+    assert not (tmp_path / "out.png").exists()
+    assert not (tmp_path / "chat.json").exists()
+
+
+def test_where_every_line_fails_the_code_is_the_errors_own(chat):
+    assert chat("/undo", "/redo").code == 2
+    assert chat("/image missing.png").code == 1
+
+
+def test_a_fault_of_vips_own_is_said_and_the_session_lives_on(chat, monkeypatch):
+    monkeypatch.setattr("vipcli.chat.ChatSession.undo", lambda _: 1 / 0)
+    outcome = chat("/undo", "What is @it?")
+    assert (outcome.code, outcome.out) == (3, "a mushroom\n")
+    assert "unexpected ZeroDivisionError" in one_line(outcome.err)
+
+
+def test_an_editor_needs_a_terminal(chat):
+    outcome = chat("What is @it?", "/edit")
+    assert outcome.code == 3
+    assert "/edit needs a terminal" in one_line(outcome.err)
+
+
+def test_blanks_and_tabs_part_a_command_from_what_it_takes(chat):
+    assert chat("/rm\tit", "/BOX   a=10,10,50,50", "/markers").out.startswith("@a  box:a=10,10,50,50@")
+
+
+def test_a_doubt_is_said_once(chat):
+    outcome = chat("/box wide=440,118,900,283", "What is @wide?", "What is @wide?")
+    assert outcome.code == 0
+    assert "partly outside" in one_line(outcome.err)
+
+
+def test_a_question_of_a_megabyte_is_refused_and_the_next_is_answered(chat):
+    outcome = chat("a" * 3_000_000, "What is @it?")
+    assert (outcome.code, outcome.out) == (3, "a mushroom\n")
+    assert "longer than 1 MB" in one_line(outcome.err)
+
+
+WRONG = {
+    "the picture from standard input": (["-"], "standard input has the questions"),
+    "markers without a picture": (["--point", "1,1"], "markers need a picture"),
+    "a marker short of a number": (["{meadow}", "--box", "1,2,3"], "--box 1,2,3: a box needs 4 numbers"),
+    "two of one name": (["{meadow}", "--point", "a=1,1", "--point", "a=9,9"], "two markers are called 'a'"),
+    "a negative temperature": (["{meadow}", "--temperature", "-1"], "temperature must be 0 or more"),
+    "an unknown style": (["{meadow}", "--prompt-style", "x"], "--prompt-style x: use auto"),
+    "a second picture": (["{meadow}", "{meadow}"], "unexpected extra argument"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_wrong_usage_is_said_before_a_model_loads(vip, meadow, monkeypatch, case):
+    arguments, sentence = WRONG[case]
+    monkeypatch.setattr("vipcli.engine.open_engine", lambda *_, **__: pytest.fail("it loaded"))
+    outcome = vip("chat", "-m", "tiny", *(argument.format(meadow=meadow) for argument in arguments), stdin="Hm?")
+    assert (outcome.code, outcome.out) == (2, "")
+    assert sentence in one_line(outcome.err)
+
+
+def test_a_picture_that_is_not_there_is_said_before_a_model_loads(vip, monkeypatch):
+    monkeypatch.setattr("vipcli.engine.open_engine", lambda *_, **__: pytest.fail("it loaded"))
+    outcome = vip("chat", "missing.png", "-m", "tiny", stdin="Hm?")
+    assert (outcome.code, outcome.out) == (1, "")
+    assert "missing.png" in one_line(outcome.err)

@@ -1,0 +1,68 @@
+"""What Tab offers: commands, and behind them paths, markers and settings; markers behind an ``@`` in a question."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Iterable
+
+from vipcli.chat import SETTINGS, ChatSession
+from vipcli.cli.chat.commands import COMMANDS
+from vipcli.markers import named
+
+__all__ = ["candidates"]
+
+
+def candidates(before: str, session: ChatSession) -> tuple[str, list[str]]:
+    """What may stand in place of the last word of `before`, the text before the cursor: that word, and the choices."""
+    command = re.fullmatch(r"/(\w*)", before)
+    argument = re.fullmatch(r"/(\w+) +(.*)", before, re.S)
+    if command:
+        return _starting(command[1], (f"{name} " if row.takes else name for name, row in COMMANDS.items()))
+    if argument and argument[1] in COMMANDS:
+        takes = re.findall(r"[A-Z]+", COMMANDS[argument[1]].takes)
+        offer = next((_OFFERS[word] for word in takes if word in _OFFERS), None)
+        return offer(argument[2], session) if offer else ("", [])
+    at = re.search(r"(?<!\w)@([\w-]*)$", before)
+    return _starting(at[1], named(session.view.markers)) if at else ("", [])
+
+
+def _starting(word: str, known: Iterable[str]) -> tuple[str, list[str]]:
+    return word, [one for one in known if one.startswith(word)]
+
+
+def _markers(text: str, session: ChatSession) -> tuple[str, list[str]]:
+    return _starting(text.removeprefix("@"), named(session.view.markers))
+
+
+def _commands(text: str, _: ChatSession) -> tuple[str, list[str]]:
+    return _starting(text.removeprefix("/"), COMMANDS)
+
+
+def _settings(text: str, _: ChatSession) -> tuple[str, list[str]]:
+    return _starting(text, SETTINGS)
+
+
+def _paths(text: str, _: ChatSession) -> tuple[str, list[str]]:
+    """Files and folders; hidden ones where a dot was typed."""
+    folder, word = os.path.split(text)
+    try:
+        with os.scandir(os.path.expanduser(folder) or ".") as entries:
+            found = sorted(f"{entry.name}/" if entry.is_dir() else entry.name for entry in entries)
+    except (OSError, ValueError):  # there is no such folder, or a NUL in it
+        return word, []
+    return _starting(word, (name for name in found if word.startswith(".") or not name.startswith(".")))
+
+
+def _mask_files(text: str, session: ChatSession) -> tuple[str, list[str]]:
+    return _paths(text.partition("=")[2] if "=" in text else text, session)
+
+
+_OFFERS: dict[str, Callable[[str, ChatSession], tuple[str, list[str]]]] = {
+    "PATH": _paths,
+    "FILE": _mask_files,
+    "NAME": _markers,
+    "SETTING": _settings,
+    "COMMAND": _commands,
+}
+"""What is offered behind a command, by the words of what it takes."""

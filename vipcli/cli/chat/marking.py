@@ -1,0 +1,100 @@
+"""The commands that change or show what is looked at: markers and pictures."""
+
+from __future__ import annotations
+
+import os
+import re
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from vipcli.cli import console
+from vipcli.cli.chat.state import Chat, described, typed_path
+from vipcli.cli.inputs import refuse_to_overwrite
+from vipcli.errors import MarkerError, UsageError, quote
+from vipcli.images import open_picture
+from vipcli.markers import named, parse
+
+__all__ = ["adding", "image", "markers", "move", "redo", "remove", "save", "show", "undo"]
+
+
+def adding(kind: str) -> Callable[[Chat, str], None]:
+    """A command that draws a marker of `kind`, or with ``marker`` of the kind that its text says."""
+
+    def add(chat: Chat, text: str) -> None:
+        chat.need_picture()
+        shape = None if kind == "marker" else kind
+        try:
+            marker = parse(text, chat.session.view.size, kind=shape, coords=chat.coords, box_format=chat.box_format)
+            name = chat.session.add(marker)
+        except MarkerError as error:  # its sentence begins with the flag of the command line
+            raise MarkerError(re.sub("^--", "/", str(error))) from None
+        chat.say(f"@{name}: {described(named(chat.session.view.markers)[name])}")
+
+    return add
+
+
+def markers(chat: Chat, _: str) -> None:
+    """List the markers."""
+    for name, marker in named(chat.session.view.markers).items():
+        console.line(f"@{name}  {described(marker)}")
+    if not chat.session.view.markers:
+        chat.say("no markers")
+
+
+def remove(chat: Chat, name: str) -> None:
+    """Take a marker off."""
+    chat.session.remove(name.removeprefix("@"))
+    chat.say_what_is_looked_at()
+
+
+def move(chat: Chat, text: str) -> None:
+    """Move a marker by pixels."""
+    name, _, way = text.removeprefix("@").partition(" ")
+    try:
+        dx, dy = map(float, way.split(","))
+    except ValueError:
+        raise UsageError(f"/move {quote(text)}: write the marker's name and pixels: /move dog 40,-10") from None
+    chat.session.move(name, dx, dy)
+    chat.say(f"@{name}: {described(named(chat.session.view.markers)[name])}")
+
+
+def undo(chat: Chat, _: str) -> None:
+    """Take back the last change of picture or markers."""
+    chat.session.undo()
+    chat.say_what_is_looked_at()
+
+
+def redo(chat: Chat, _: str) -> None:
+    """Change again what was undone."""
+    chat.session.redo()
+    chat.say_what_is_looked_at()
+
+
+def image(chat: Chat, text: str) -> None:
+    """Look at another picture."""
+    path = typed_path(text)
+    chat.session.show(open_picture(path), path)
+    chat.say_what_is_looked_at()
+
+
+def show(chat: Chat, _: str) -> None:
+    """Preview the marked picture; where that can't be, save it and say where."""
+    chat.need_picture()
+    marked = chat.session.marked()
+    if chat.redraw and console.can_preview():
+        console.preview(marked.picture)
+        return
+    handle, path = tempfile.mkstemp(prefix="vip-", suffix=".png")
+    os.close(handle)
+    marked.save(path)
+    console.line(path)
+
+
+def save(chat: Chat, text: str) -> None:
+    """Save the marked picture."""
+    chat.need_picture()
+    path = typed_path(text)
+    refuse_to_overwrite("/save", [Path(path)], [chat.session.view.source])
+    chat.session.marked().save(path)
+    chat.say(f"saved as {quote(path)}")

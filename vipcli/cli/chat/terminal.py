@@ -1,0 +1,100 @@
+"""Typing on a terminal, by prompt_toolkit: editing, history kept between runs, completion, several lines."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import sys
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from prompt_toolkit import PromptSession
+from prompt_toolkit.completion import CompleteEvent, Completer, Completion
+from prompt_toolkit.document import Document
+from prompt_toolkit.enums import DEFAULT_BUFFER
+from prompt_toolkit.filters import has_focus
+from prompt_toolkit.history import FileHistory, History, InMemoryHistory
+from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
+
+from vipcli.chat import ChatSession
+from vipcli.cli.chat.completion import candidates
+from vipcli.cli.chat.lines import goes_on, is_open, unquoted
+from vipcli.config import history_file
+from vipcli.errors import plain
+
+__all__ = ["reader"]
+
+
+def reader(session: ChatSession) -> Callable[[], str]:
+    """What reads one entry; it raises `EOFError` on Ctrl-D and `KeyboardInterrupt` on Ctrl-C."""
+    signal.signal(signal.SIGTERM, _end)
+    prompts: PromptSession[str] = PromptSession(
+        history=_history(history_file()),
+        completer=_Offers(session),
+        complete_while_typing=False,
+        enable_history_search=True,  # the arrow up goes to what begins as the line does
+        key_bindings=_keys(),
+        multiline=True,
+        prompt_continuation="... ",
+    )
+    return lambda: unquoted(prompts.prompt("> "))
+
+
+def _end(number: int, _: object) -> None:
+    """Leave by way of what puts the terminal back as it was, which the signal alone wouldn't."""
+    sys.exit(128 + number)
+
+
+class _Offers(Completer):
+    """What Tab offers, as prompt_toolkit wants it."""
+
+    def __init__(self, session: ChatSession) -> None:
+        self._session = session
+
+    def get_completions(self, document: Document, complete_event: CompleteEvent) -> Iterable[Completion]:  # noqa: ARG002
+        word, choices = candidates(document.text_before_cursor, self._session)
+        return [Completion(choice, -len(word), display=plain(choice)) for choice in choices]
+
+
+class _Kept(FileHistory):
+    """A file for the user's eyes alone; where it can't be read or written, what was typed is forgotten on leaving."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        super().__init__(path)
+
+    def load_history_strings(self) -> Iterable[str]:
+        with contextlib.suppress(OSError):
+            return list(super().load_history_strings())
+        return []
+
+    def store_string(self, string: str) -> None:
+        with contextlib.suppress(OSError, UnicodeError):
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            self._path.touch(mode=0o600)
+            super().store_string(string)
+
+
+def _history(path: Path | None) -> History:
+    return InMemoryHistory() if path is None else _Kept(path)
+
+
+def _keys() -> KeyBindings:
+    keys = KeyBindings()
+
+    @keys.add("enter", filter=has_focus(DEFAULT_BUFFER))  # not while searching
+    def _(event: KeyPressEvent) -> None:
+        buffer = event.current_buffer
+        if is_open(buffer.text):
+            buffer.insert_text("\n")
+        elif goes_on(buffer.document.text_before_cursor) and not buffer.document.text_after_cursor:
+            buffer.delete_before_cursor()
+            buffer.insert_text("\n")
+        else:
+            buffer.validate_and_handle()
+
+    @keys.add("escape", "enter", filter=has_focus(DEFAULT_BUFFER))
+    def _(event: KeyPressEvent) -> None:
+        event.current_buffer.insert_text("\n")
+
+    return keys
