@@ -41,9 +41,7 @@ def test_without_files_and_environment_the_defaults_hold(project: Path, user: Pa
 def test_environment_wins_over_project_over_user(project: Path, user: Path) -> None:
     user.write_text('model = "user"\ndevice = "user"\nprompt_style = "user"\n')
     (project / "vip.toml").write_text('model = "project"\ndevice = "project"\n')
-    assert settings(project, user, VIP_MODEL="environment") == Settings(
-        "environment", "project", prompt_style="user"
-    )
+    assert settings(project, user, VIP_MODEL="environment") == Settings("environment", "project", prompt_style="user")
     assert settings(project, user, VIP_MODEL="").model == "project", "empty is not set"
 
 

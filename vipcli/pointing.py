@@ -25,7 +25,7 @@ __all__ = ["Marked", "ask", "mark", "request_for", "to_request"]
 class Marked:
     """A picture with markers drawn on it; in a notebook it shows itself.
 
-    picture: (height, width, 3) uint8 RGB. markers: as drawn, each with its colour.
+    picture: (height, width, 3) uint8 RGB, read-only. markers: as drawn, each with its colour.
     """
 
     picture: np.ndarray
@@ -73,7 +73,9 @@ def mark(image: Any, markers: Sequence[Marker | str] = (), *, tags: bool = False
     names = named(placed)
     colored = assign(picture, placed)
     plates = [_plate(marker, name, size) for name, marker in zip(names, colored, strict=True)] if tags else []
-    return Marked(draw(picture, [*colored, *plates]), colored)
+    drawn = draw(picture, [*colored, *plates])
+    drawn.setflags(write=False)  # so that an engine may remember what it made of it
+    return Marked(drawn, colored)
 
 
 def to_request(

@@ -7,11 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from engine.checkpoints import PATCHES
+from engine.checkpoints import PATCHES, copied, random_model
 
 from vipcli.engine import Answer, Model, Request
 from vipcli.engine.llama import Memory
 from vipcli.engine.local import LocalEngine, load
+from vipcli.engine.rows import fastest, in_blocks, plain, without_onednn
+from vipcli.errors import ModelError
 
 FIRST = "###Human: <image>\nWhat is within the red rectangle?###Assistant:"
 IMAGE_TOKEN = 9  # of the memories below
@@ -106,7 +108,7 @@ def test_a_memory_grows_by_blocks_and_keeps_what_it_holds(engine: LocalEngine) -
     short, _ = asked(engine, FIRST, tokens=5)
     assert engine._memory.keys[0].shape[2] == 256
     long, _ = asked(engine, FIRST, tokens=600)
-    assert engine._memory.keys[0].shape[2] % 256 == 0
+    assert engine._memory.keys[0].shape[2] == 768, "the next whole block above 600 and the prompt"
     assert long.text.startswith(short.text)
 
 
@@ -129,3 +131,96 @@ def test_the_features_are_those_that_transformers_puts_into_the_text(engine: Loc
     reader = engine._reader()
     found = reader.begin(engine._prompt(request), 1)[0]
     torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-4)
+
+
+def test_a_picture_that_may_have_been_changed_in_place_is_looked_at_again(engine: LocalEngine) -> None:
+    picture = noise(0)
+    first = engine.stream(Request(picture, FIRST, max_new_tokens=12)).finished().text
+    picture[:] = noise(1)
+    assert engine.stream(Request(picture, FIRST, max_new_tokens=12)).finished().text == asked(engine, FIRST, 1)[0].text
+    assert first == asked(engine, FIRST, 0)[0].text
+
+
+@pytest.mark.parametrize("kind", ["float32", "bfloat16", "float16"])
+@pytest.mark.parametrize("kv_heads", [1, 2])
+def test_every_dtype_and_grouping_of_heads_gives_the_logits_of_the_whole_model(
+    kind: str, kv_heads: int, checkpoint: Path, tmp_path: Path
+) -> None:
+    """Held against the model as transformers loads it, with every layer of its tower."""
+    from safetensors.torch import save_file
+
+    folder = copied(checkpoint, tmp_path)
+    for file in folder.glob("model*"):
+        file.unlink()
+    made = random_model(3, num_key_value_heads=kv_heads)
+    save_file(made.state_dict(), folder / "model.safetensors", metadata={"format": "pt"})
+    made.config.save_pretrained(folder)
+    engine = load(Model("it", folder=folder), dtype=kind)
+    whole = type(made).from_pretrained(folder, dtype=getattr(torch, kind))
+    request = Request(noise(3), FIRST, max_new_tokens=1)
+    with torch.inference_mode():
+        wanted = whole(**engine.prepare(request)).logits[0, -1].float()
+    found = engine._reader().begin(engine._prompt(request), 1)[0].float()
+    close = {"float32": 1e-4, "bfloat16": 0.06, "float16": 0.01}[kind]
+    torch.testing.assert_close(found, wanted, rtol=close, atol=close * float(wanted.abs().max()))
+
+
+def test_room_that_cant_be_made_leaves_the_memory_as_it_was(
+    engine: LocalEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, _ = asked(engine, FIRST)
+    with monkeypatch.context() as patch:
+        made: list[int] = []
+        real = torch.empty
+
+        def full(*shape: object, **options: object) -> torch.Tensor:
+            made.append(1)
+            if len(made) > 3:
+                raise torch.OutOfMemoryError("CUDA out of memory.")
+            return real(*shape, **options)  # type: ignore[call-overload]
+
+        patch.setattr(torch, "empty", full)
+        with pytest.raises(ModelError, match="out of memory"):
+            asked(engine, FIRST, tokens=700)
+    assert asked(engine, FIRST)[0].text == first.text
+
+
+@pytest.mark.parametrize("rows", [1024, 1001, 997])
+def test_every_way_of_a_row_times_a_matrix_gives_the_same_numbers(rows: int) -> None:
+    generator = torch.Generator().manual_seed(0)
+    row, weight = torch.randn(1, 1, 640, generator=generator), torch.randn(rows, 640, generator=generator)
+    torch.testing.assert_close(in_blocks(row, weight), plain(row, weight), rtol=1e-4, atol=1e-3)
+    row, weight = row.bfloat16(), weight.bfloat16()
+    torch.testing.assert_close(without_onednn(row, weight), plain(row, weight), rtol=0.02, atol=0.3)
+    assert torch.backends.mkldnn.enabled
+
+
+def test_the_fastest_way_is_one_of_them_and_small_matrices_arent_measured() -> None:
+    assert fastest([torch.zeros(64, 64)]) is plain
+    assert fastest([torch.randn(1024, 1024)] * 3) in (plain, in_blocks)
+    assert fastest([torch.randn(1024, 1024).bfloat16()] * 3) in (plain, without_onednn)
+
+
+def test_a_chat_and_several_questions_read_each_prompt_from_where_it_differs() -> None:
+    from vipcli import ChatSession, mark, open_engine, to_request
+    from vipcli.images import open_picture
+
+    meadow = Path(__file__).parents[2] / "examples" / "meadow.png"
+    tiny = open_engine("tiny")
+    assert isinstance(tiny, LocalEngine)
+    assert tiny.text is not None
+    session = ChatSession(tiny)
+    session.show(open_picture(meadow), "meadow.png", ["440,118,598,283", "57,287,231,461"])
+    reads = []
+    for question in ("What is @1?", "What is @2?", "What is @1?", "What is @2?"):
+        before = tiny.text.tokens_read
+        session.ask(question).finished()
+        reads.append(tiny.text.tokens_read - before)
+    assert max(reads[1:]) < 30 < reads[0], "a turn is about 20 tokens, the picture 64"
+
+    tiny.forget()
+    marked = mark(meadow, ["440,118,598,283"])
+    before = tiny.text.tokens_read
+    for number in range(8):
+        tiny.stream(to_request(marked, f"What is @1? {number}", tiny, max_new_tokens=4)).finished()
+    assert tiny.text.tokens_read - before < 90 + 8 * 20

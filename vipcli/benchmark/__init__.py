@@ -8,4 +8,4 @@ from __future__ import annotations
 
 from vipcli.doors import door
 
-__getattr__, __all__ = door(__name__, {"models": ("CONFIGS",), "rows": ("Row", "measure")})
+__getattr__, __all__ = door(__name__, {"models": ("sides_of_config", "sides_of_model"), "rows": ("Row", "measure")})

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch.nn import functional
 
-__all__ = ["decode_floor", "matmul_rate", "prefill_floor", "read_rate", "vision_floor"]
+__all__ = ["decode_floor", "matmul_rate", "prefill_floor", "read_rate", "vision_floor", "wait_for"]
 
 
 def read_rate(device: torch.device) -> float:
@@ -59,13 +59,20 @@ def prefill_floor(model: Any, tokens: int, rate: float) -> float:
     return (flops + 2 * model.lm_head.weight.numel()) / rate
 
 
+def wait_for(device: torch.device) -> None:
+    """Return when what was begun on `device` is done."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    elif device.type == "mps":
+        torch.mps.synchronize()
+
+
 def _best(work: Callable[[], object], device: torch.device, times: int = 7) -> float:
     """The shortest of several times, in seconds."""
     found = []
     for _ in range(times):
         began = time.perf_counter()
         work()
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
+        wait_for(device)
         found.append(time.perf_counter() - began)
     return min(found)

@@ -11,10 +11,18 @@ from typing import Any
 import torch
 import transformers
 
-from vipcli.engine import MODELS, located, resolve
-from vipcli.engine.devices import choose_device, choose_dtype
-from vipcli.engine.local import LocalEngine, load
-from vipcli.engine.vision import trim_tower
+from vipcli.engine import (
+    MODELS,
+    LocalEngine,
+    choose_device,
+    choose_dtype,
+    located,
+    model_class,
+    open_engine,
+    read_config,
+    resolve,
+    trim_tower,
+)
 from vipcli.errors import ModelError, UsageError, quote
 
 __all__ = ["CONFIGS", "Sides", "sides_of_config", "sides_of_model"]
@@ -24,6 +32,15 @@ _TEXT: dict[str, dict[str, Any]] = {
     "small": {"hidden_size": 1024, "intermediate_size": 2816, "num_hidden_layers": 12, "num_attention_heads": 16},
     "7b": {"hidden_size": 4096, "intermediate_size": 11008, "num_hidden_layers": 32, "num_attention_heads": 32},
     "13b": {"hidden_size": 5120, "intermediate_size": 13824, "num_hidden_layers": 40, "num_attention_heads": 40},
+}
+_VISION: dict[str, Any] = {  # CLIP ViT-L/14 at 336 pixels
+    "hidden_size": 1024,
+    "intermediate_size": 4096,
+    "num_hidden_layers": 24,
+    "num_attention_heads": 16,
+    "image_size": 336,
+    "patch_size": 14,
+    "projection_dim": 768,
 }
 CONFIGS = tuple(_TEXT)
 """Architectures that can be built with random weights, on whose values speed doesn't depend."""
@@ -47,17 +64,19 @@ class Sides:
 def sides_of_model(ref: str, device: str, dtype: str) -> Sides:
     """Load the model that `ref` names, with vip and as the documentation of transformers does it."""
     model = resolve(ref)
-    load(MODELS["tiny"])  # so that what transformers imports at the first loading counts on neither side
+    open_engine("tiny")  # so that what transformers imports at the first loading counts on neither side
     began = time.perf_counter()
-    engine = load(model, device=device, dtype=dtype)
+    engine = open_engine(ref, device=device, dtype=dtype)
     ours = time.perf_counter() - began
-    if engine.text is None:
+    if not isinstance(engine, LocalEngine) or engine.text is None:
         raise ModelError(f"{quote(ref)} is no ViP-LLaVA or LLaVA: there is nothing to compare")
     kind, target = engine.model.dtype, engine.model.device
     del engine
     folder = located(model)
+    assert folder is not None
+    architecture = model_class(read_config(model, folder))
     began = time.perf_counter()
-    plain = transformers.VipLlavaForConditionalGeneration.from_pretrained(folder, dtype=kind)
+    plain = architecture.from_pretrained(folder, dtype=kind)
     plain = plain.to(target)
     processor = transformers.LlavaProcessor.from_pretrained(str(folder))
     return _sides(ref, plain, processor, (ours, time.perf_counter() - began), folder)
@@ -69,15 +88,7 @@ def sides_of_config(name: str, device: str, dtype: str) -> Sides:
         raise UsageError(f"--config {quote(name)}: use {', '.join(CONFIGS)}")
     target = choose_device(device)
     config = transformers.VipLlavaConfig(
-        vision_config=transformers.CLIPVisionConfig(
-            hidden_size=1024,
-            intermediate_size=4096,
-            num_hidden_layers=24,
-            num_attention_heads=16,
-            image_size=336,
-            patch_size=14,
-            projection_dim=768,
-        ),
+        vision_config=transformers.CLIPVisionConfig(**_VISION),
         text_config=transformers.LlamaConfig(
             **_TEXT[name],
             vocab_size=32064,

@@ -8,16 +8,17 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
 from PIL import Image
 
-from vipcli.benchmark.floors import decode_floor, matmul_rate, prefill_floor, read_rate, vision_floor
+from vipcli.benchmark.floors import decode_floor, matmul_rate, prefill_floor, read_rate, vision_floor, wait_for
 from vipcli.benchmark.models import Sides
-from vipcli.engine import Request
-from vipcli.engine.vision import features
+from vipcli.engine import Request, features
+from vipcli.errors import ModelError
 from vipcli.prompt import IMAGE
 
 __all__ = ["Row", "measure"]
@@ -96,23 +97,29 @@ def measure(sides: Sides, rounds: int = 1) -> Iterator[Row]:
     """Measure the steps one after the other, each `rounds` times after a warm-up, both sides in turn."""
     its = _Work(sides)
     device, kind = sides.model.device, sides.model.dtype
+    timed = partial(_seconds, device=device)
     reading = read_rate(device)
     multiplying = matmul_rate(device, kind, rows=its.prompt_tokens)
-    yield _row("import", _seconds(lambda: _run(_IMPORTS["ours"])), _seconds(lambda: _run(_IMPORTS["plain"])), rounds)
+    yield _row(
+        "import",
+        timed(lambda: _run(_IMPORTS["ours"])),
+        timed(lambda: _run(_IMPORTS["plain"])),
+        rounds,
+    )
     if sides.load_seconds:
         yield Row("load", "s", *sides.load_seconds)
-    yield _row("picture and prompt to tensors", _seconds(its.prepare), _seconds(its.plain_prepare), rounds)
+    yield _row("picture and prompt to tensors", timed(its.prepare), timed(its.plain_prepare), rounds)
     seeing = vision_floor(sides.engine.model, multiplying)
-    yield _row("vision", _seconds(its.look), _seconds(its.plain_look), rounds, seeing)
+    yield _row("vision", timed(its.look), timed(its.plain_look), rounds, seeing)
     first = seeing + prefill_floor(sides.model, its.prompt_tokens, multiplying)
-    yield _row("time to first token", _seconds(its.first), _seconds(its.plain_first), rounds, first)
+    yield _row("time to first token", timed(its.first), timed(its.plain_first), rounds, first)
     token = decode_floor(sides.model, its.prompt_tokens, reading)
     yield _row("decode, tokens a second", its.rate, its.plain_rate, rounds, 1 / token, unit="tokens/s")
     for turns in (1, 20):
         its.converse(turns)
         name = f"follow-up's first token, after {turns} turn{'s' if turns > 1 else ''}"
-        yield _row(name, its.follow_up, _seconds(its.plain_follow_up), rounds)
-    yield _row("8 questions about one picture", _seconds(its.eight), _seconds(its.plain_eight), rounds)
+        yield _row(name, its.follow_up, timed(its.plain_follow_up), rounds)
+    yield _row("8 questions about one picture", timed(its.eight), timed(its.plain_eight), rounds)
     if sides.folder is not None:
         ours, plain = (_peak(code, sides.folder, str(device), kind) for code in (_OUR_PEAK, _PLAIN_PEAK))
         yield Row("peak memory of a first answer", "MB", ours, plain)
@@ -122,7 +129,10 @@ def _peak(code: str, folder: Path, device: str, kind: torch.dtype) -> float:
     """Megabytes that a process of its own took at most: on the device, where that has memory of its own."""
     name = str(kind).removeprefix("torch.")
     command = [sys.executable, "-c", f"{code}\n{_PEAK}", str(folder), device, name]
-    return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    ran = subprocess.run(command, capture_output=True, text=True)
+    if ran.returncode:
+        raise ModelError(f"a process that measures memory ended with code {ran.returncode}; is there enough of it?")
+    return float(ran.stdout)
 
 
 def _row(
@@ -140,12 +150,11 @@ def _row(
     return Row(name, unit, mine, theirs, floor)
 
 
-def _seconds(work: Callable[[], object]) -> Callable[[], float]:
+def _seconds(work: Callable[[], object], device: torch.device) -> Callable[[], float]:
     def timed() -> float:
         began = time.perf_counter()
         work()
-        if torch.cuda.is_available():
-            torch.cuda.synchronize()
+        wait_for(device)
         return time.perf_counter() - began
 
     return timed
@@ -160,12 +169,13 @@ class _Work:
 
     def __init__(self, sides: Sides) -> None:
         self._engine, self._model, self._processor = sides.engine, sides.model, sides.processor
+        self._device = sides.model.device
         self._picture = np.random.default_rng(0).integers(0, 256, (480, 640, 3), dtype=np.uint8)
         self._prompt = f"###Human: {IMAGE}\n{_QUESTION}###Assistant:"
         self._history = self._prompt
         self._number = 0
         self._pixels = self._engine.prepare(self._request(self._prompt, 1))["pixel_values"]
-        self.prompt_tokens = len(self._engine._prompt(self._request(self._prompt, 1)).ids)
+        self.prompt_tokens = self._engine.prepare(self._request(self._prompt, 1))["input_ids"].shape[1]
 
     def _request(self, prompt: str, tokens: int) -> Request:
         return Request(self._picture, prompt, max_new_tokens=tokens)
@@ -177,7 +187,7 @@ class _Work:
         self._model.generate(**inputs, max_new_tokens=tokens, min_new_tokens=tokens, do_sample=False, pad_token_id=0)
 
     def prepare(self) -> None:
-        self._engine._prompt(self._request(self._prompt, 1)).tensors()
+        self._engine.prepare(self._request(self._prompt, 1))
 
     def plain_prepare(self) -> None:
         image = Image.fromarray(self._engine.seen(self._picture, "pad"))
@@ -205,8 +215,8 @@ class _Work:
         return (_ANSWER_TOKENS - 1) / (answer.seconds - answer.seconds_to_first)
 
     def plain_rate(self) -> float:
-        short = _seconds(lambda: self._generate(self._prompt, 1))()
-        long = _seconds(lambda: self._generate(self._prompt, _ANSWER_TOKENS))()
+        short = _seconds(lambda: self._generate(self._prompt, 1), self._device)()
+        long = _seconds(lambda: self._generate(self._prompt, _ANSWER_TOKENS), self._device)()
         return (_ANSWER_TOKENS - 1) / max(1e-9, long - short)
 
     def converse(self, turns: int) -> None:
@@ -222,7 +232,7 @@ class _Work:
         before = self._request(self._history, 1)
         self._engine.stream(before).finished()
         asked = self._request(f"{self._history} a red ball###Human: Is it {self._number} or more?###Assistant:", 1)
-        return _seconds(lambda: self._engine.stream(asked).finished())()
+        return _seconds(lambda: self._engine.stream(asked).finished(), self._device)()
 
     def plain_follow_up(self) -> None:
         self._generate(f"{self._history} a red ball###Human: Is it {self._number} or more?###Assistant:", 1)

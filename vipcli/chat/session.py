@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import count
+from itertools import count, pairwise
 from typing import TYPE_CHECKING, Any
 
 from vipcli.engine import Engine, Finish, Generation, Request, Token
@@ -64,7 +64,8 @@ class View:
 class Exchange:
     """A question and its answer.
 
-    question: as typed. asked: as the model got it. view: what it was about. answer, finish: see `engine.Answer`.
+    question: as typed. asked: as the model got it, but for what it says of a changed picture. view: what it was about.
+    answer, finish: see `engine.Answer`.
     """
 
     question: str
@@ -97,6 +98,8 @@ class ChatSession:
     _before: list[View] = field(default_factory=list)
     _undone: list[View] = field(default_factory=list)
     _drawn: tuple[View, Marked] | None = None  # what was marked last: a question needs it several times
+    _running: Generation | None = None
+    _sent: str | None = None  # the prompt that the model got last
 
     # What is looked at
 
@@ -114,7 +117,8 @@ class ChatSession:
         """
         self._need_picture()
         size = self.view.size
-        self._change(_with(self.view, parse(marker, size, kind=kind) if isinstance(marker, str) else marker))
+        placed = parse(marker, size, kind=kind) if isinstance(marker, str) else inside(marker, size)
+        self._change(_with(self.view, placed))
         return self.view.markers[-1].name or ""
 
     def remove(self, name: str) -> None:
@@ -154,8 +158,10 @@ class ChatSession:
     def ask(self, question: str) -> Generation:
         """Ask about what is looked at; the turn is kept as far as its answer came, once the generation ends or closes.
 
-        Raises `PromptError` where the conversation leaves no room for an answer, and for a name that no marker has.
+        An answer that still runs is closed first. Raises `PromptError` where the conversation leaves no room for an
+        answer, and for a name that no marker has.
         """
+        self._stop()
         asked = self._asked(question)
         request = self._request(self.conversation(asked))
         room = self.engine.room(request)
@@ -167,6 +173,7 @@ class ChatSession:
         if room is not None and room < request.max_new_tokens:
             request = replace(request, max_new_tokens=room)
         running = self.engine.stream(request)
+        self._sent = request.prompt
 
         def tokens() -> Generator[Token, None, Finish]:
             try:
@@ -174,12 +181,13 @@ class ChatSession:
             finally:
                 running.close()
                 answer = running.answer
-                if answer.text or answer.finish != "interrupted":
+                if self._running is generation and (answer.text or answer.finish != "interrupted"):
                     self.exchanges = (*before, Exchange(question, asked, view, answer.text, answer.finish))
             return running.answer.finish
 
         view, before = self.view, self.exchanges
-        return Generation(tokens(), running.prompt_tokens)
+        self._running = generation = Generation(tokens(), running.prompt_tokens)
+        return generation
 
     def retry(self) -> Generation:
         """Ask the last question once more, about what is looked at now, in place of the last turn."""
@@ -208,13 +216,15 @@ class ChatSession:
 
     def forget(self, first: int | None = None) -> int:
         """Forget the `first` turns, or all; returns how many. The picture and its markers stay."""
+        self._stop()
         gone = len(self.exchanges) if first is None else min(max(0, first), len(self.exchanges))
         self.exchanges = self.exchanges[gone:]
         return gone
 
     def go_on(self, view: View, exchanges: Sequence[Exchange], system: str | None) -> None:
         """Go on with another conversation in place of this one."""
-        self.view, self.exchanges, self.system = view, tuple(exchanges), system
+        self._stop()
+        self.view, self.exchanges, self.system, self._sent = view, tuple(exchanges), system, None
         self._before.clear()
         self._undone.clear()
 
@@ -247,20 +257,20 @@ class ChatSession:
 
     def prompt(self, question: str = "") -> str:
         """Exactly what the model would get with `question` asked now; without one, what it got last."""
-        asked = self._asked(question) if question or not self.exchanges else None
-        return self._render(self.conversation(asked))
+        if not question and self._sent is not None:
+            return self._sent
+        return self._render(self.conversation(self._asked(question)))
 
-    def conversation(self, asked: str | None = None) -> Conversation:
-        """The turns as the prompt holds them, with one more question, or without `asked` as they were asked last."""
-        turns = [Turn(exchange.asked, self._harmless(exchange.answer)) for exchange in self.exchanges]
-        if asked is not None:
-            view = self.view
-            turns.append(Turn(asked))
-        else:
-            view = self.exchanges[-1].view
-            turns[-1] = replace(turns[-1], answer=None)
+    def conversation(self, asked: str) -> Conversation:
+        """The turns as the prompt holds them, with one more question (see `Exchange.asked`)."""
+        views = [*(exchange.view for exchange in self.exchanges), self.view]
+        questions = [*(exchange.asked for exchange in self.exchanges), asked]
+        answers = [*(self._harmless(exchange.answer) for exchange in self.exchanges), None]
+        said = ["", *(_change_between(old, new) for old, new in pairwise(views))]
+        turns = [Turn(f"{change}{one}", answer) for change, one, answer in zip(said, questions, answers, strict=True)]
         system = None if self.system is None else self._harmless(self.system)
-        return Conversation(tuple(turns), system, self._first_about(view) if view.picture is not None else None)
+        picture = self._first_about(self.view) if self.view.picture is not None else None
+        return Conversation(tuple(turns), system, picture)
 
     def _first_about(self, view: View) -> int:
         """The number of the first turn, possibly the next, from which on all are about `view`."""
@@ -273,12 +283,7 @@ class ChatSession:
         text = expand(self._harmless(question.strip()), named(self.view.markers))
         if not text:
             raise PromptError("the question is empty")
-        if not self.exchanges:
-            return text
-        last = self.exchanges[-1].view
-        if last.picture is not self.view.picture:
-            return f"{ANOTHER_PICTURE} {text}"
-        return text if last.shows_the_same(self.view) else f"{CHANGED} {text}"
+        return text
 
     def _harmless(self, text: str) -> str:
         return neutralise(text, self.engine.special_tokens)
@@ -303,9 +308,20 @@ class ChatSession:
             raise MarkerError(f"no marker is called {quote(name)!r}; there are: {known}")
         return names[name]
 
+    def _stop(self) -> None:
+        if self._running is not None:
+            self._running.close()
+
     def _need_picture(self) -> None:
         if self.view.picture is None:
             raise UsageError("there is no picture yet")
+
+
+def _change_between(old: View, new: View) -> str:
+    """What a question says before anything else, where it is the first about `new`."""
+    if old.picture is not new.picture:
+        return f"{ANOTHER_PICTURE} "
+    return "" if old.shows_the_same(new) else f"{CHANGED} "
 
 
 def _with(view: View, marker: Marker) -> View:

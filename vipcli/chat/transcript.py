@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
+import re
+import stat
+import urllib.parse
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from vipcli.chat.session import ChatSession, Exchange, View
-from vipcli.errors import UsageError, VipError, quote
+from vipcli.errors import UsageError, VipError, plain, quote
 from vipcli.files import write_whole
 from vipcli.images import open_picture, save_picture
 from vipcli.markers import Marker, Mask, parse, render
@@ -21,14 +25,18 @@ from vipcli.pointing import mark
 __all__ = ["load_transcript", "save_transcript"]
 
 _FORMAT = 1
+_LARGEST = 50 * 2**20  # bytes of a transcript; the pictures aren't in it
 _HERE = "{pictures}"  # in a marker's text: the folder of the transcript's pictures, wherever that lies when it is read
+# The text of a mask that `save_transcript` writes: a file of that folder, or corners.
+_MASK = re.compile(r"mask:([\w-]+=)?(\{pictures\}/[\w.-]+|[\d\s,.%+\-e]+)(@[\w#,=.+-]*)?", re.I)
 
 
 def save_transcript(session: ChatSession, path: str | os.PathLike[str]) -> None:
     """Write the conversation to `path`, ``.md`` or ``.json``, its marked pictures into ``<name>_pictures`` beside it.
 
-    For JSON the pictures without markers are written too, so that `load_transcript` can go on from there. Raises
-    `UsageError` for another suffix, `VipError` where something can't be written; the transcript comes last, whole.
+    For JSON the pictures without markers are written too, so that `load_transcript` can go on from there. A picture is
+    named by its pixels, so that none changes which another transcript shows. Raises `UsageError` for another suffix,
+    `VipError` where something can't be written; the transcript comes last, whole.
     """
     path = Path(path)
     suffix = path.suffix.lower()
@@ -39,12 +47,8 @@ def save_transcript(session: ChatSession, path: str | os.PathLike[str]) -> None:
     try:
         if views:
             pictures.mkdir(parents=True, exist_ok=True)
-        for number, view in enumerate(views, 1):
-            assert view.picture is not None
-            save_picture(mark(view.picture, view.markers).picture, pictures / f"{number}.png")
-            if suffix == ".json":
-                save_picture(view.picture, pictures / f"{number}-unmarked.png")
-        text = _markdown(session, views, pictures.name) if suffix == ".md" else _json(session, views, pictures)
+        marked = [_kept(mark(view.picture, view.markers).picture, pictures) for view in views]
+        text = (_markdown if suffix == ".md" else _json)(session, views, marked, pictures)
         write_whole(text.encode("utf-8", "replace"), path)
     except (OSError, ValueError) as error:  # a NUL in the name is the second
         why = getattr(error, "strerror", None) or error
@@ -59,7 +63,7 @@ def load_transcript(session: ChatSession, path: str | os.PathLike[str]) -> None:
     path = Path(path)
     shown = quote(str(path))
     try:
-        saved = json.loads(path.read_text(encoding="utf-8"))
+        saved = json.loads(_read(path))
         if saved["vip_transcript"] != _FORMAT:
             raise VipError(f"{shown}: it was written by another version of vip")
         views: list[View] = []
@@ -86,6 +90,26 @@ def load_transcript(session: ChatSession, path: str | os.PathLike[str]) -> None:
     session.go_on(present, exchanges, system)
 
 
+def _read(path: Path) -> bytes:
+    if not stat.S_ISREG(os.stat(path).st_mode):  # a pipe that nobody writes to would be waited for, a device never end
+        raise VipError(f"{quote(str(path))}: is no file")
+    with path.open("rb") as file:
+        data = file.read(_LARGEST + 1)
+    if len(data) > _LARGEST:
+        raise VipError(f"{quote(str(path))}: is larger than the limit of {_LARGEST // 2**20} MB")
+    return data
+
+
+def _kept(picture: np.ndarray, folder: Path) -> str:
+    """The name of a file with `picture` in `folder`, which is written where it isn't there."""
+    digest = hashlib.blake2b(repr(picture.shape).encode(), digest_size=8)
+    digest.update(np.ascontiguousarray(picture).data)
+    name = f"{digest.hexdigest()}.png"
+    if not (folder / name).exists():
+        save_picture(picture, folder / name)
+    return name
+
+
 def _views(session: ChatSession) -> Iterator[View]:
     """Every view of the conversation once, in order, the present one last."""
     seen: list[View] = []
@@ -103,7 +127,7 @@ def _number(views: list[View], view: View) -> int | None:
     return next((number for number, other in enumerate(views) if other.shows_the_same(view)), None)
 
 
-def _json(session: ChatSession, views: list[View], pictures: Path) -> str:
+def _json(session: ChatSession, views: list[View], marked: list[str], pictures: Path) -> str:
     turns = [
         {
             "question": exchange.question,
@@ -113,45 +137,51 @@ def _json(session: ChatSession, views: list[View], pictures: Path) -> str:
         }
         for exchange in session.exchanges
     ]
-    entries = [
-        {
-            "source": view.source,
-            "picture": f"{pictures.name}/{number}-unmarked.png",
-            "marked": f"{pictures.name}/{number}.png",
-            "markers": [
-                _text(marker, pictures, f"{number}-mask-{index}.png") for index, marker in enumerate(view.markers, 1)
-            ],
-        }
-        for number, view in enumerate(views, 1)
-    ]
     saved = {
         "vip_transcript": _FORMAT,
         "model": session.engine.name,
         "system": session.system,
-        "views": entries,
+        "views": [_entry(view, name, pictures) for view, name in zip(views, marked, strict=True)],
         "view": _number(views, session.view),
         "turns": turns,
     }
     return f"{json.dumps(saved, indent=1, ensure_ascii=False)}\n"
 
 
-def _text(marker: Marker, pictures: Path, file: str) -> str:
+def _entry(view: View, marked: str, pictures: Path) -> dict[str, Any]:
+    assert view.picture is not None
+    return {
+        "source": view.source,
+        "picture": f"{pictures.name}/{_kept(view.picture, pictures)}",
+        "marked": f"{pictures.name}/{marked}",
+        "markers": [_text(marker, pictures) for marker in view.markers],
+    }
+
+
+def _text(marker: Marker, pictures: Path) -> str:
     """A marker in the grammar; a mask that is a picture is kept with the others, so that the transcript is whole."""
     if isinstance(marker, Mask) and marker.bitmap is not None:
-        save_picture(np.repeat(marker.bitmap[:, :, None] * np.uint8(255), 3, axis=2), pictures / file)
+        file = _kept(np.repeat(marker.bitmap[:, :, None] * np.uint8(255), 3, axis=2), pictures)
         marker = replace(marker, file=f"{_HERE}/{file}")
     return render(marker)
 
 
 def _view(entry: Any, folder: Path) -> View:
-    picture = open_picture(folder / entry["picture"])
+    """A view as it was written. Whoever made the file may have made it to have others opened, so none of those is."""
+    name, texts = entry["picture"], entry["markers"]
+    if name == "-" or "://" in name or Path(name).is_absolute() or ".." in Path(name).parts:
+        raise VipError(f"{quote(name)}: a transcript's pictures lie beside it; it wasn't opened")
+    for text in texts:
+        if text[:5].lower() == "mask:" and not _MASK.fullmatch(text):
+            raise VipError(f"{quote(text)}: a transcript's masks lie beside it; it wasn't opened")
+    picture = open_picture(folder / name)
     size = (picture.shape[1], picture.shape[0])
-    pictures = str((folder / entry["picture"]).parent)
-    markers = tuple(parse(text.replace(_HERE, pictures), size) for text in entry["markers"])
+    pictures = str((folder / name).parent)
+    markers = tuple(parse(text.replace(_HERE, pictures), size) for text in texts)
     return View(str(entry["source"]), picture, markers)
 
 
-def _markdown(session: ChatSession, views: list[View], pictures: str) -> str:
+def _markdown(session: ChatSession, views: list[View], marked: list[str], pictures: Path) -> str:
     parts = []
     shown: View | None = None
     for exchange in session.exchanges:
@@ -159,8 +189,9 @@ def _markdown(session: ChatSession, views: list[View], pictures: str) -> str:
         if number is not None and (shown is None or not shown.shows_the_same(exchange.view)):
             shown = exchange.view
             markers = "".join(f"- `{render(marker)}`\n" for marker in shown.markers if not _is_picture(marker))
-            parts.append(f"![{_escaped(shown.source)}]({pictures}/{number + 1}.png)\n\n{markers}")
-        parts.append(f"**{_escaped(exchange.question)}**\n\n{exchange.answer}\n")
+            link = urllib.parse.quote(os.fsencode(f"{pictures.name}/{marked[number]}"))
+            parts.append(f"![{_escaped(shown.source)}]({link})\n\n{markers}")
+        parts.append(f"**{_escaped(exchange.question)}**\n\n{_harmless(exchange.answer)}\n")
     return f"# {_escaped(session.engine.name)} about {_escaped(session.view.source) or 'no picture'}\n\n" + "\n".join(
         parts
     )
@@ -172,4 +203,10 @@ def _is_picture(marker: Marker) -> bool:
 
 def _escaped(text: str) -> str:
     """A user's text on one line of Markdown, read as text."""
-    return "".join(f"\\{c}" if c in "\\`*_[]<>#|" else c for c in " ".join(text.split()))
+    return "".join(f"\\{c}" if c in "\\`*_[]<>#|&~" else c for c in plain(" ".join(text.split())))
+
+
+def _harmless(answer: str) -> str:
+    """A model's Markdown without HTML and pictures, which a reader would fetch."""
+    # As entities: a backslash before it in the answer would undo one of ours.
+    return plain(answer, keep_newlines=True).replace("<", "&lt;").replace("![", "&#33;[")

@@ -44,8 +44,7 @@ def bench(
     """
     if model is not None and config is not None:
         raise UsageError("vip bench: a model or --config, not both")
-    from vipcli.benchmark import measure
-    from vipcli.benchmark.models import sides_of_config, sides_of_model
+    from vipcli.benchmark import measure, sides_of_config, sides_of_model
     from vipcli.config import load_settings
 
     settings = load_settings()

@@ -6,6 +6,7 @@ it becomes certain and stopping costs nothing.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection, Generator, Iterator
 from typing import Any
 
@@ -36,8 +37,11 @@ def decode(
     stream = TextStream(to_text)
     held = StopFilter(stop)
     for count in range(1, max_new_tokens + 1):
-        number = int(pick(logits.float()))  # the one moment that waits for the device: streaming needs the number
-        if logits[0, number].isnan():  # the largest, where there is one
+        picked = pick(logits.float())
+        # The one moment that waits for the device: streaming needs the number, and overflow shows as the largest logit.
+        number, largest = torch.stack([picked[0].double(), logits[0, picked[0]].double()]).tolist()
+        number = int(number)
+        if math.isnan(largest):
             raise ModelError(f"the model's numbers overflow ({logits.dtype}); try --dtype float32 or bfloat16")
         if number in eos:
             yield from _flush(held.finish(stream.finish()))

@@ -48,7 +48,7 @@ class Memory:
 class LlamaText:
     """The text model of a loaded image-text model, and its head.
 
-    read: how many tokens went through it so far, for whoever wants to know what was saved.
+    tokens_read: how many tokens went through it so far, for whoever wants to know what was saved.
     """
 
     def __init__(self, model: Any) -> None:
@@ -63,7 +63,8 @@ class LlamaText:
         way = fastest([gate.weight for gate in gates]) if all(type(gate) is nn.Linear for gate in gates) else plain
         self._layers = [_Layer.of(layer, way, fuse=small) for layer in its.layers]
         self._head = _mapped(model.lm_head, way)
-        self._cos = self._sin = torch.empty(0, device=self._device)  # (positions, head width)
+        nothing = torch.empty(0, self._width, device=self._device)
+        self._angles = nothing, nothing  # cosines and signed sines, (positions, head width) each
         self.tokens_read = 0
 
     @staticmethod
@@ -79,7 +80,8 @@ class LlamaText:
             rope in ("default", "linear", "llama3")  # the angles of the others change with the length of the text
             and (window is None or window >= config.max_position_embeddings)
             and config.hidden_act == "silu"
-            and len(set(getattr(model, "hf_device_map", {}).values())) <= 1
+            and len({parameter.device for parameter in model.parameters()} - {torch.device("meta")}) == 1
+            and not any(parameter.is_meta for parameter in model.parameters())  # waiting on the disk
         )
 
     def embed(self, ids: torch.Tensor) -> torch.Tensor:
@@ -87,22 +89,26 @@ class LlamaText:
         return self._embed(ids)
 
     def reserve(self, memory: Memory, tokens: int) -> None:
-        """Make room in `memory` for `tokens` in all."""
-        capacity = memory.keys[0].shape[2] if memory.keys else 0
-        if tokens <= capacity:
-            return
-        shape = (1, self._kv_heads, -(-tokens // _BLOCK) * _BLOCK, self._width)
-        for kept in (memory.keys, memory.values):
-            larger = [torch.empty(shape, dtype=self._dtype, device=self._device) for _ in self._layers]
-            for old, new in zip(kept, larger, strict=False):
-                new[:, :, : len(memory.ids)] = old[:, :, : len(memory.ids)]
-            kept[:] = larger
-        if shape[2] > len(self._cos):
-            positions = torch.arange(shape[2], device=self._device)[None]
+        """Make room in `memory` for `tokens` in all. Interrupted, it leaves everything as it was."""
+        capacity = -(-tokens // _BLOCK) * _BLOCK
+        if capacity > len(self._angles[0]):
+            positions = torch.arange(capacity, device=self._device)[None]
             cos, sin = self._rotary(torch.empty(0, dtype=self._dtype, device=self._device), positions)
-            self._cos, self._sin = cos[0].contiguous(), sin[0].contiguous()
             # Turning needs (-second half, first half): the sign goes into the table.
-            self._sin[:, : self._width // 2] *= -1
+            sign = torch.ones(self._width, dtype=self._dtype, device=self._device)
+            sign[: self._width // 2] = -1
+            self._angles = cos[0].contiguous(), sin[0] * sign
+        if memory.keys and capacity <= memory.keys[0].shape[2]:
+            return
+        shape = (1, self._kv_heads, capacity, self._width)
+        filled = len(memory.ids)
+        larger = []
+        for kept in (memory.keys, memory.values):
+            new = [torch.empty(shape, dtype=self._dtype, device=self._device) for _ in self._layers]
+            for old, one in zip(kept, new, strict=False):
+                one[:, :, :filled] = old[:, :, :filled]
+            larger.append(new)
+        memory.keys, memory.values = larger
 
     def read(self, embedded: torch.Tensor, memory: Memory) -> torch.Tensor:
         """Read what comes behind `memory`, for which there is room, and return the logits of the next token.
@@ -112,7 +118,7 @@ class LlamaText:
         count = embedded.shape[1]
         start = len(memory.ids)
         end = start + count
-        cos, sin = self._cos[start:end], self._sin[start:end]  # (tokens, head width)
+        cos, sin = (angles[start:end] for angles in self._angles)  # (tokens, head width)
         mask = None
         if start and count > 1:  # each of the new tokens sees all of the old ones and the new ones up to itself
             mask = torch.ones(count, end, dtype=torch.bool, device=self._device).tril(start)
@@ -192,6 +198,8 @@ def _mapped(linear: Any, way: Way) -> Map:
 
 
 def _normed(norm: Any) -> Map:
-    """Llama's RMSNorm as a function."""
+    """Llama's RMSNorm as a function: in 16 bits it rounds before it multiplies by the weight."""
     weight, epsilon = norm.weight, norm.variance_epsilon
-    return lambda x: functional.rms_norm(x, weight.shape, weight, epsilon)
+    if weight.dtype == torch.float32:
+        return lambda x: functional.rms_norm(x, weight.shape, weight, epsilon)
+    return lambda x: weight * functional.rms_norm(x.float(), weight.shape, None, epsilon).to(x.dtype)

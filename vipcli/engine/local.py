@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 import transformers
 from PIL import Image
@@ -65,6 +66,7 @@ class LocalEngine:
         self.eos = _eos(model)
         self.text = LlamaText(model) if self.side and is_llava(model.config) and LlamaText.runs(model) else None
         self._seen, self._memory = FeatureCache(), Memory()
+        self._last_square: tuple[np.ndarray, Fit, np.ndarray, bytes] | None = None
         self._image_tokens = None if self.text is None else _image_tokens(processor, self.side)
 
     def stream(self, request: Request) -> Generation:
@@ -92,8 +94,7 @@ class LocalEngine:
 
     def _prompt(self, request: Request) -> Prompt:
         """The tokens of a request, what the model may not have seen yet still to be made into tensors."""
-        picture = None if request.picture is None else self.seen(request.picture, request.fit)
-        digest = None if picture is None else hashlib.blake2b(picture, digest_size=16).digest()
+        picture, digest = self._square(request)
         tensors = functools.cache(lambda: self._tensors(request.prompt, picture))
         if self._image_tokens is None or request.prompt.count(IMAGE) != (picture is not None):
             return Prompt(tensors()["input_ids"][0].tolist(), digest, tensors)
@@ -101,6 +102,21 @@ class LocalEngine:
             expanded = request.prompt.replace(IMAGE, IMAGE * self._image_tokens)
             ids = self.processor.tokenizer(expanded, add_special_tokens=not self._has_bos(expanded))["input_ids"]
         return Prompt(ids, digest, tensors)
+
+    def _square(self, request: Request) -> tuple[Any, bytes | None]:
+        """A request's picture as the model gets it, and a digest of its pixels.
+
+        Remembered for the next question where nobody can have changed the picture since.
+        """
+        if request.picture is None:
+            return None, None
+        last = self._last_square
+        if last is None or last[0] is not request.picture or last[1] != request.fit:
+            square = self.seen(request.picture, request.fit)
+            digest = hashlib.blake2b(square.tobytes(), digest_size=16).digest()
+            last = (request.picture, request.fit, square, digest)
+            self._last_square = None if request.picture.flags.writeable else last
+        return last[2:]
 
     def _tensors(self, prompt: str, picture: Any) -> dict[str, torch.Tensor]:
         with _in_one_sentence(self.name, self.model.device, "can't take this prompt"):

@@ -76,8 +76,8 @@ class Answer:
     """A finished answer.
 
     text: without stop texts and surrounding blanks.
-    seconds: from when `Engine.stream` returned, the request made into tensors, until the answer ended or, interrupted,
-    its last token was known; a pause between taking tokens counts. seconds_to_first: until the first was known.
+    seconds: from when `Engine.stream` returned until the answer ended or, interrupted, its last token was known; a
+    pause between taking tokens counts. seconds_to_first: until the first was known.
     """
 
     text: str

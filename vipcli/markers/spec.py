@@ -80,7 +80,7 @@ def parse(
     except MarkerError as error:
         raise MarkerError(f"{flag} {quote(text)}: {error}") from None
     numbers = [number for point in marker.points for number in point]
-    if coords == "pixels" and "%" not in text and max(numbers) <= 1 and not all(map(float.is_integer, numbers)):
+    if coords == "pixels" and "%" not in text and max(numbers) <= 1 and any(number % 1 for number in numbers):
         doubt = f"{flag} {quote(text)}: all of it lies within one pixel; shares of the picture need --coords relative"
         warnings.warn(VipWarning(doubt), stacklevel=2)
     return marker

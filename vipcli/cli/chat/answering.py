@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from vipcli.cli import console
 from vipcli.cli.chat.state import Chat
+from vipcli.engine import Request
 from vipcli.errors import PromptError
 
 if TYPE_CHECKING:
@@ -35,8 +36,16 @@ def answer(chat: Chat, ask: Callable[[], Generation]) -> None:
         console.note(f"prompt: {chat.session.prompt()!r}")
         console.timings(generation.answer)
     if generation.answer.finish == "length":
-        chat.say("the answer is as long as it may be; /set max_new_tokens N lets it go on")
+        chat.say(_why_cut_off(chat, generation.answer.answer_tokens))
     _hint(chat)
+
+
+def _why_cut_off(chat: Chat, tokens: int) -> str:
+    """Why an answer ended after `tokens`, and what gives a longer one; none goes on where it ended."""
+    limit = chat.session.settings.get("max_new_tokens", Request.max_new_tokens)
+    if tokens < limit:
+        return "the answer was cut off where the model's context ends"
+    return f"the answer was cut off at max_new_tokens, {limit}; after /set max_new_tokens N, /retry gives a longer one"
 
 
 def _hint(chat: Chat) -> None:

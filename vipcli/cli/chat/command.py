@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
 
@@ -85,6 +85,7 @@ def chat(
     from vipcli.cli.chat.state import Chat
     from vipcli.config import load_settings
     from vipcli.engine import Request
+    from vipcli.markers import BoxFormat, Coords
     from vipcli.pointing import mark
     from vipcli.prompt import PRESETS
 
@@ -98,6 +99,8 @@ def chat(
         "seed": seed,
     }
     Request(None, "", **numbers)  # checks them before anything is loaded
+    one_of("--coords", coords, get_args(Coords))
+    one_of("--box-format", box_format, get_args(BoxFormat))
     texts = marker_texts(ctx)
     if image == "-":
         raise UsageError("-: standard input has the questions, so the picture must be a file or an address")

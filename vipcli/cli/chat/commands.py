@@ -6,24 +6,40 @@ import difflib
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 from vipcli.cli import console
 from vipcli.cli.chat import conversing, marking
 from vipcli.cli.chat.answering import answer
-from vipcli.cli.chat.state import Chat
+from vipcli.cli.chat.state import NO_PICTURE, Chat
 from vipcli.cli.options import MARKER_FLAGS
 from vipcli.errors import UsageError, quote
 
-__all__ = ["COMMANDS", "Command", "act"]
+__all__ = ["COMMANDS", "Command", "Completes", "act"]
+
+Completes = Literal["commands", "markers", "masks", "paths", "settings"]
+"""What Tab can offer behind a command; see `completion`."""
 
 
 @dataclass(frozen=True)
 class Command:
-    """A command: `takes` is what stands behind its name, in brackets where it may be left out, "" for nothing."""
+    """A command.
+
+    takes: what stands behind its name, "" for nothing; optional: it may be left out. about: a line for /help.
+    completes: what Tab offers there. needs_picture: there must be one before `run` gets the chat and what was typed.
+    """
 
     takes: str
     about: str
     run: Callable[[Chat, str], None]
+    optional: bool = False
+    completes: Completes | None = None
+    needs_picture: bool = False
+
+    @property
+    def usage(self) -> str:
+        """`takes` as /help shows it: in brackets where it may be left out."""
+        return f"[{self.takes}]" if self.optional else self.takes
 
 
 def act(chat: Chat, text: str) -> None:
@@ -41,8 +57,10 @@ def act(chat: Chat, text: str) -> None:
     command = COMMANDS[name]
     if argument and not command.takes:
         raise UsageError(f"/{name} takes nothing behind it, got {quote(argument)!r}")
-    if not argument and command.takes and not command.takes.startswith("["):
+    if not argument and command.takes and not command.optional:
         raise UsageError(f"/{name} {command.takes}: {command.about}")
+    if command.needs_picture and chat.session.view.picture is None:
+        raise UsageError(f"there is {NO_PICTURE}")
     with console.doubts(strict=False, quiet=chat.quiet):
         command.run(chat, argument)
 
@@ -53,7 +71,7 @@ def _help(_: Chat, text: str) -> None:
         raise UsageError(f"there is no command /{quote(name)} (/help lists the commands)")
     for known, command in COMMANDS.items():
         if name in ("", known):
-            usage = f"/{known} {command.takes}".rstrip()
+            usage = f"/{known} {command.usage}".rstrip()
             console.line(f"{usage:24}  {command.about}")
     if not name:
         console.lines(_MORE_HELP)
@@ -65,26 +83,45 @@ def _exit(_: Chat, __: str) -> None:
 
 _ALIASES = {"?": "help"}
 
+_MARKERS = {
+    kind: Command(takes, about, marking.adding(kind), needs_picture=True, completes="masks" if kind == "mask" else None)
+    for kind, (takes, about) in MARKER_FLAGS.items()
+}
+
 COMMANDS: dict[str, Command] = {
-    **{kind: Command(takes, about, marking.adding(kind)) for kind, (takes, about) in MARKER_FLAGS.items()},
+    **_MARKERS,
     "markers": Command("", "List the markers", marking.markers),
-    "rm": Command("NAME", "Take a marker off", marking.remove),
-    "move": Command("NAME DX,DY", "Move a marker by pixels: /move dog 40,-10", marking.move),
+    "rm": Command("NAME", "Take a marker off", marking.remove, completes="markers"),
+    "move": Command("NAME DX,DY", "Move a marker by pixels: /move dog 40,-10", marking.move, completes="markers"),
     "undo": Command("", "Take back the last change of picture or markers", marking.undo),
     "redo": Command("", "Change again what was undone", marking.redo),
-    "image": Command("PATH", "Look at another picture: a file or a URL", marking.image),
-    "show": Command("", "Show the marked picture here, or save it and say where", marking.show),
-    "save": Command("PATH", "Save the marked picture: /save marked.png", marking.save),
-    "prompt": Command("[QUESTION]", "Exactly what the model got last, or would get", conversing.prompt),
+    "image": Command("PATH", "Look at another picture: a file or a URL", marking.image, completes="paths"),
+    "show": Command("", "Show the marked picture here, or save it and say where", marking.show, needs_picture=True),
+    "save": Command(
+        "PATH", "Save the marked picture: /save marked.png", marking.save, completes="paths", needs_picture=True
+    ),
+    "prompt": Command("QUESTION", "Exactly what the model got last, or would get", conversing.prompt, optional=True),
     "retry": Command("", "Ask the last question again, about what is marked now", conversing.retry),
     "edit": Command("", "Change the last question in $VISUAL or $EDITOR and ask that instead", conversing.edit),
     "clear": Command("", "Forget all turns; the picture and its markers stay", conversing.clear),
     "drop": Command("N", "Forget the first N turns", conversing.drop),
-    "set": Command("[SETTING VALUE]", "List the settings, or change one: /set temperature 0.7", conversing.change),
-    "system": Command("[TEXT]", 'Show or change the system line; "default" for the model\'s', conversing.system),
-    "export": Command("PATH", "Write the conversation: .md to read, .json to go on with", conversing.export),
-    "load": Command("PATH", "Go on with a conversation that /export wrote as .json", conversing.load),
-    "help": Command("[COMMAND]", "This list; /? too", _help),
+    "set": Command(
+        "SETTING VALUE",
+        "List the settings, or change one: /set temperature 0.7",
+        conversing.change,
+        optional=True,
+        completes="settings",
+    ),
+    "system": Command(
+        "TEXT", 'Show or change the system line; "default" for the model\'s', conversing.system, optional=True
+    ),
+    "export": Command(
+        "PATH", "Write the conversation: .md to read, .json to go on with", conversing.export, completes="paths"
+    ),
+    "load": Command(
+        "PATH", "Go on with a conversation that /export wrote as .json", conversing.load, completes="paths"
+    ),
+    "help": Command("COMMAND", "This list; /? too", _help, optional=True, completes="commands"),
     "exit": Command("", "Leave, as Ctrl-D does", _exit),
 }
 """Every command by its name, in the order of /help. To add one, add a function and a row."""

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Iterable
 
 from vipcli.chat import SETTINGS, ChatSession
-from vipcli.cli.chat.commands import COMMANDS
+from vipcli.cli.chat.commands import COMMANDS, Completes
 from vipcli.markers import named
 
 __all__ = ["candidates"]
@@ -20,9 +20,8 @@ def candidates(before: str, session: ChatSession) -> tuple[str, list[str]]:
     if command:
         return _starting(command[1], (f"{name} " if row.takes else name for name, row in COMMANDS.items()))
     if argument and argument[1] in COMMANDS:
-        takes = re.findall(r"[A-Z]+", COMMANDS[argument[1]].takes)
-        offer = next((_OFFERS[word] for word in takes if word in _OFFERS), None)
-        return offer(argument[2], session) if offer else ("", [])
+        completes = COMMANDS[argument[1]].completes
+        return _OFFERS[completes](argument[2], session) if completes else ("", [])
     at = re.search(r"(?<!\w)@([\w-]*)$", before)
     return _starting(at[1], named(session.view.markers)) if at else ("", [])
 
@@ -58,11 +57,10 @@ def _mask_files(text: str, session: ChatSession) -> tuple[str, list[str]]:
     return _paths(text.partition("=")[2] if "=" in text else text, session)
 
 
-_OFFERS: dict[str, Callable[[str, ChatSession], tuple[str, list[str]]]] = {
-    "PATH": _paths,
-    "FILE": _mask_files,
-    "NAME": _markers,
-    "SETTING": _settings,
-    "COMMAND": _commands,
+_OFFERS: dict[Completes, Callable[[str, ChatSession], tuple[str, list[str]]]] = {
+    "paths": _paths,
+    "masks": _mask_files,
+    "markers": _markers,
+    "settings": _settings,
+    "commands": _commands,
 }
-"""What is offered behind a command, by the words of what it takes."""

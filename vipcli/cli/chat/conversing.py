@@ -9,7 +9,7 @@ from vipcli.chat import SETTINGS, load_transcript, save_transcript
 from vipcli.cli import console
 from vipcli.cli.chat.answering import answer
 from vipcli.cli.chat.editor import edited
-from vipcli.cli.chat.state import Chat, typed_path
+from vipcli.cli.chat.state import Chat, replacing, typed_path
 from vipcli.engine import Request
 from vipcli.errors import UsageError, quote
 
@@ -80,8 +80,9 @@ def change(chat: Chat, text: str) -> None:
 def export(chat: Chat, text: str) -> None:
     """Write a transcript."""
     path = typed_path(text)
+    confirmation = f"{_turns(len(chat.session.exchanges))} written to {quote(path)}{replacing(path)}"
     save_transcript(chat.session, path)
-    chat.say(f"{_turns(len(chat.session.exchanges))} written to {quote(path)}")
+    chat.say(confirmation)
 
 
 def load(chat: Chat, text: str) -> None:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-import re
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
 from vipcli.cli import console
-from vipcli.cli.chat.state import Chat, described, typed_path
+from vipcli.cli.chat.state import Chat, described, replacing, typed_path
 from vipcli.cli.inputs import refuse_to_overwrite
-from vipcli.errors import MarkerError, UsageError, quote
+from vipcli.errors import PictureError, UsageError, quote
 from vipcli.images import open_picture
 from vipcli.markers import named, parse
 
@@ -22,13 +22,9 @@ def adding(kind: str) -> Callable[[Chat, str], None]:
     """A command that draws a marker of `kind`, or with ``marker`` of the kind that its text says."""
 
     def add(chat: Chat, text: str) -> None:
-        chat.need_picture()
-        shape = None if kind == "marker" else kind
-        try:
-            marker = parse(text, chat.session.view.size, kind=shape, coords=chat.coords, box_format=chat.box_format)
-            name = chat.session.add(marker)
-        except MarkerError as error:  # its sentence begins with the flag of the command line
-            raise MarkerError(re.sub("^--", "/", str(error))) from None
+        whole = text if kind == "marker" else f"{kind}:{text}"  # in the grammar, so that errors quote no flag
+        marker = parse(whole, chat.session.view.size, coords=chat.coords, box_format=chat.box_format)
+        name = chat.session.add(marker)
         chat.say(f"@{name}: {described(named(chat.session.view.markers)[name])}")
 
     return add
@@ -80,21 +76,35 @@ def image(chat: Chat, text: str) -> None:
 
 def show(chat: Chat, _: str) -> None:
     """Preview the marked picture; where that can't be, save it and say where."""
-    chat.need_picture()
     marked = chat.session.marked()
     if chat.redraw and console.can_preview():
         console.preview(marked.picture)
         return
-    handle, path = tempfile.mkstemp(prefix="vip-", suffix=".png")
-    os.close(handle)
-    marked.save(path)
+    path = chat.shown or _temporary()
+    try:
+        marked.save(path)
+    except BaseException:
+        if path != chat.shown:  # nobody knows of it yet
+            with contextlib.suppress(OSError):
+                os.unlink(path)
+        raise
+    chat.shown = path
     console.line(path)
+
+
+def _temporary() -> str:
+    try:
+        handle, path = tempfile.mkstemp(prefix="vip-", suffix=".png")
+        os.close(handle)
+    except OSError as error:  # the disk is full, or there is no folder for such files
+        raise PictureError(f"/show: the picture can't be saved: {quote(error.strerror or str(error))}") from error
+    return path
 
 
 def save(chat: Chat, text: str) -> None:
     """Save the marked picture."""
-    chat.need_picture()
     path = typed_path(text)
     refuse_to_overwrite("/save", [Path(path)], [chat.session.view.source])
+    confirmation = f"saved as {quote(path)}{replacing(path)}"
     chat.session.marked().save(path)
-    chat.say(f"saved as {quote(path)}")
+    chat.say(confirmation)

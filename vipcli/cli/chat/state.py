@@ -15,15 +15,17 @@ from vipcli.markers import Marker, named, render
 if TYPE_CHECKING:
     from vipcli.chat import ChatSession
 
-__all__ = ["Chat", "described", "typed_path"]
+__all__ = ["NO_PICTURE", "Chat", "described", "replacing", "typed_path"]
+
+NO_PICTURE = "no picture yet: /image PATH shows one"
 
 
-@dataclass(frozen=True)
+@dataclass
 class Chat:
     """A running ``vip chat``.
 
     coords, box_format: how markers are typed. interactive: somebody sits at a terminal; else lines come from a pipe.
-    redraw: what is on the terminal may be drawn again.
+    redraw: what is on the terminal may be drawn again. shown: the file that ``/show`` writes, once it has.
     """
 
     session: ChatSession
@@ -33,6 +35,7 @@ class Chat:
     redraw: bool = True
     quiet: bool = False
     verbose: bool = False
+    shown: str | None = None
 
     def say(self, text: str) -> None:
         """Confirm something on stderr, for somebody who sits there."""
@@ -43,16 +46,11 @@ class Chat:
         """Confirm which picture and markers the next question is about."""
         view = self.session.view
         if view.picture is None:
-            self.say("no picture yet: /image PATH shows one")
+            self.say(NO_PICTURE)
             return
         names = ", ".join(f"@{name}" for name in named(view.markers))
         markers = f"markers: {names}" if names else "no markers"
         self.say(f"{quote(view.source)}, {view.size[0]} x {view.size[1]}, {markers}")
-
-    def need_picture(self) -> None:
-        """Raise a `UsageError` that says how to get a picture where there is none."""
-        if self.session.view.picture is None:
-            raise UsageError("there is no picture yet: /image PATH shows one")
 
 
 def described(marker: Marker) -> str:
@@ -62,6 +60,11 @@ def described(marker: Marker) -> str:
     except MarkerError:  # a mask that was moved: pixels of no file
         corners = ",".join(f"{number:g}" for number in marker.bounds)
         return f"{marker.kind}:{marker.name}={corners} (a picture's region)"
+
+
+def replacing(path: str) -> str:
+    """What a confirmation adds where a file is at `path`; to be asked before another is written there."""
+    return ", in place of the file that was there" if os.path.exists(path) else ""
 
 
 def typed_path(text: str) -> str:
