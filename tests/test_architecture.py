@@ -1,6 +1,7 @@
 """The import table of CONTRIBUTING.md, held against the code."""
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -84,6 +85,12 @@ def test_torch_and_transformers_stay_in_their_files(file):
 def test_every_room_stands_in_the_table():
     rooms = {path.stem for path in PACKAGE.iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()}
     assert rooms - {"__init__", "__main__"} == set(ROOMS)
+
+
+def test_the_table_is_that_of_contributing():
+    table = (PACKAGE.parent / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"`vipcli/(\w+)(?:\.py|/)`", table))
+    assert named == set(ROOMS) | {"models", "art"}, "these two are data only"
 
 
 def test_only_the_console_prints():

@@ -82,14 +82,17 @@ def test_the_table_is_aligned_and_fits_a_wide_terminal(vip, monkeypatch: pytest.
     def measured(_: object, rounds: int) -> list[Row]:
         asked.append(rounds)
         return [
-            Row(STEPS[7], "s", 0.0012, 12.345, 0.1),
-            Row(STEPS[5], "tokens/s", 12345.6, 1.0),
+            Row(STEPS[7], "s", 0.0012, 0.12, 0.001),
+            Row(STEPS[5], "tokens/s", 1234.5, 617.25),
             Row("c", "MB", 99999.0),
         ]
 
     monkeypatch.setattr("vipcli.benchmark.rows.measure", measured)
     lines = vip("bench", "--compare").out.splitlines()
     assert asked == [5]
-    assert [line.split()[-4:] for line in lines[2:]] == [["1.0/s", "12345.60x", "-", "-"], ["-", "-", "-", "-"]]
+    assert [line.split()[-4:] for line in lines[2:]] == [
+        ["617.2/s", "2.00x", "-", "-"],
+        ["-", "-", "-", "-"],
+    ]
     assert len({len(line) for line in lines}) == 1
     assert len(lines[0]) <= 100

@@ -18,7 +18,7 @@ __all__ = ["add_to", "bench"]
 
 _ROUNDS = 5
 _WIDTHS = (11, 14, 8, 11, 10)
-_HEAD = ("", "vip", "plain script", "gain", "floor", "of floor")
+_HEAD = ("vip", "plain script", "gain", "floor", "of floor")
 
 
 def add_to(app: typer.Typer) -> None:
@@ -52,8 +52,8 @@ def bench(
     sides = sides_of_config(config, device, dtype) if config else sides_of_model(model or "tiny", device, dtype)
     if not json_lines:
         its = sides.model
-        console.note(f"{sides.engine.name} on {its.device} in {str(its.dtype).removeprefix('torch.')}")
-        console.line(_aligned(_HEAD))
+        what = f"{sides.engine.name}, {its.device}, {str(its.dtype).removeprefix('torch.')}"
+        console.line(_aligned((what, *_HEAD)))
     for row in measure(sides, _ROUNDS if compare else 1):
         console.line(_json(row) if json_lines else _aligned(_cells(row)))
 
