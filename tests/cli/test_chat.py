@@ -2,13 +2,29 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import numpy as np
 import pytest
+from chat.scripted import Scripted
 from PIL import Image
 
+from vipcli.chat import ChatSession
+from vipcli.cli import console
+from vipcli.cli.chat import lines as typing
+from vipcli.cli.chat.completion import candidates
+from vipcli.cli.chat.loop import converse
+from vipcli.cli.chat.state import Chat
+from vipcli.errors import OutputError, VipError
+from vipcli.images import open_picture
+
+REPOSITORY = Path(__file__).parents[2]
 MUSHROOM, HOUSE, CHEESE = "440,118,598,283", "57,287,231,461", "33,42,272,217"
 
 
@@ -20,6 +36,39 @@ def chat(vip, meadow):
         return vip("chat", meadow, "--box", f"it={MUSHROOM}@red", "-m", "tiny", *arguments, stdin="\n".join(lines))
 
     return run
+
+
+@pytest.fixture
+def scripted(meadow):
+    """A conversation about the meadow in which every answer is yes."""
+    session = ChatSession(Scripted())
+    session.show(open_picture(meadow), str(meadow), [f"it={MUSHROOM}@red"])
+    return session
+
+
+def reader(*entries):
+    """What reads `entries`; an exception among them is raised."""
+    left = [*entries, EOFError()]
+
+    def read():
+        entry = left.pop(0)
+        if isinstance(entry, BaseException):
+            raise entry
+        return entry
+
+    return read
+
+
+def in_shell(command):
+    """A command line with ``CHAT`` in it run by a shell, in a process of its own."""
+    chat = f"{sys.executable} -m vipcli chat examples/meadow.png -m tiny"
+    return subprocess.run(
+        ["bash", "-o", "pipefail", "-c", command.replace("CHAT", chat)],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
 
 
 def one_line(text):
@@ -87,7 +136,15 @@ def test_several_lines_are_one_question(chat):
 
 def test_turns_are_forgotten_asked_again_and_cleared(chat):
     outcome = chat(
-        "What is @it?", "Hm?", "/drop 1", "/prompt", "/clear", "What is @it?", "/move it -375,173", "/retry", "/prompt"
+        "What is @it?",
+        "Hm?",
+        "/drop 1",
+        "/prompt Now?",
+        "/clear",
+        "What is @it?",
+        "/move it -375,173",
+        "/retry",
+        "/prompt",
     )
     assert outcome.code == 0, outcome
     assert "Human: <image>\nHm?" in outcome.out
@@ -165,7 +222,8 @@ FAULTS = {
     "/bx 1,2,3,4": "there is no command /bx; did you mean /box?",
     "/qqqqq": "there is no command /qqqqq; a question that begins with / is typed with //",
     "/": "there is no command /; ",
-    "/box 1,2,3": "/box 1,2,3: a box needs 4 numbers",
+    "/box 1,2,3": "marker box:1,2,3: a box needs 4 numbers",
+    "/marker box:1,2,3": "marker box:1,2,3: a box needs 4 numbers",
     "/box": "/box X1,Y1,X2,Y2: Rectangle",
     "/box 700,10,800,90": "outside the picture, which is 640 x 480",
     "/mask x=missing.png": "the mask can't be read",
@@ -231,9 +289,90 @@ def test_a_full_disk_is_one_sentence(chat, monkeypatch, tmp_path):
     assert not (tmp_path / "chat.json").exists()
 
 
+def test_a_picture_that_cannot_be_shown_is_one_sentence_and_leaves_nothing(chat, monkeypatch, tmp_path):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "missing"))
+    assert "/show: the picture can't be saved: No such file" in one_line(chat("/show").err)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setattr("os.fsync", full)
+    assert "No space left on device" in one_line(chat("/show").err)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_chat_shows_its_pictures_in_one_file(chat, monkeypatch, tmp_path):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    first, second = chat("/show", "/move it -375,173", "/show", f"/save {tmp_path}/last.png").out.splitlines()
+    assert first == second
+    assert sorted(map(str, tmp_path.iterdir())) == sorted([first, f"{tmp_path}/last.png"])
+    assert np.array_equal(np.asarray(Image.open(first)), np.asarray(Image.open(tmp_path / "last.png")))
+
+
+def test_that_a_file_was_replaced_is_said(scripted, capsys, tmp_path):
+    entries = ["Hm?", *[f"/save {tmp_path}/out.png", f"/export {tmp_path}/chat.md"] * 2]
+    assert converse(Chat(scripted, redraw=False), reader(*entries)) == 0
+    *_, saved, exported, saved_again, exported_again = capsys.readouterr().err.splitlines()
+    there = ", in place of the file that was there"
+    assert saved == f"saved as {tmp_path}/out.png"
+    assert exported == f"1 turn written to {tmp_path}/chat.md"
+    assert (saved_again, exported_again) == (saved + there, exported + there)
+
+
+def test_what_the_hint_on_a_long_answer_says_is_true(meadow, capsys):
+    from vipcli.engine import open_engine
+
+    session = ChatSession(open_engine("tiny"), settings={"max_new_tokens": 1})
+    session.show(open_picture(meadow), "meadow.png", [f"it={MUSHROOM}"])
+    entries = ["What is @it?", "/set max_new_tokens 9", "/retry"]
+    assert converse(Chat(session, redraw=False), reader(*entries)) == 0
+    said = capsys.readouterr()
+    assert "cut off at max_new_tokens, 1; after /set max_new_tokens N, /retry gives a longer one" in said.err
+    assert said.out.endswith("\na mushroom\n")
+
+
+def test_a_reader_that_leaves_ends_the_chat_in_silence():
+    outcome = in_shell(r"printf 'q\nq\nq\n' | CHAT | head -c 1")
+    assert (outcome.returncode, len(outcome.stdout), outcome.stderr) == (141, 1, "")
+
+
+def test_a_full_disk_behind_standard_output_ends_the_chat():
+    outcome = in_shell(r"printf 'q\nq\nq\n' | CHAT > /dev/full")
+    assert outcome.returncode == 1
+    assert "standard output can't be written: No space left on device" in one_line(outcome.stderr)
+
+
+@pytest.mark.parametrize("end", [console.ReaderGone(), OutputError("standard output is closed")])
+@pytest.mark.parametrize("entry", ["Hm?", "/markers"])
+def test_where_nothing_can_be_said_nothing_more_is_read(scripted, monkeypatch, capsys, end, entry):
+    def write(_):
+        raise end
+
+    monkeypatch.setattr("vipcli.cli.console.write", write)
+    with pytest.raises(type(end)):
+        converse(Chat(scripted, interactive=False, redraw=False), reader(entry, AssertionError("it read on")))
+    assert capsys.readouterr().err == ""
+
+
+def test_standard_input_that_is_not_open_for_reading_is_its_end():
+    outcome = in_shell("timeout 60 CHAT 0>/dev/null")
+    assert (outcome.returncode, outcome.stdout) == (1, "")
+    assert "standard input can't be read: Bad file descriptor" in one_line(outcome.stderr)
+
+
+def test_a_terminal_that_is_gone_is_the_end(scripted, capsys):
+    gone = OSError(5, "Input/output error")
+    with pytest.raises(VipError, match="standard input can't be read: Input/output error"):
+        converse(Chat(scripted, redraw=False), reader("Hm?", gone, AssertionError("it read on")))
+    assert capsys.readouterr().out == "yes\n"
+
+
 def test_where_every_line_fails_the_code_is_the_errors_own(chat):
     assert chat("/undo", "/redo").code == 2
     assert chat("/image missing.png").code == 1
+    assert chat("/undo", "/exit").code == 2
+    assert chat("", "/undo", "").code == 2
+    assert chat("/markers", "/undo", "/exit").code == 3
 
 
 def test_a_fault_of_vips_own_is_said_and_the_session_lives_on(chat, monkeypatch):
@@ -265,7 +404,63 @@ def test_a_question_of_a_megabyte_is_refused_and_the_next_is_answered(chat):
     assert "longer than 1 MB" in one_line(outcome.err)
 
 
+A_FAULT_WITHIN = {
+    "no UTF-8 in mid-block": (b'"""\n\xff\n/rm it\n"""', "no UTF-8 text (byte 0)"),
+    "no UTF-8 where it begins": (b'"""\xff\n/rm it\n"""', "no UTF-8 text (byte 3)"),
+    "no UTF-8 where it ends": (b'"""\n/rm it\n\xff"""', "no UTF-8 text (byte 0)"),
+    "two faults": (b'"""\n\xff\n/rm it\n.\xff\n"""', "no UTF-8 text (byte 0)"),
+    "a line that is too long": (b'"""\n%b\n/rm it\n"""' % (b"a" * 2_500_000), "longer than 1 MB"),
+    "one that begins a block": (b'"""%b\n/rm it\n"""' % (b"a" * 2_500_000), "longer than 1 MB"),
+    "one that ends a block": (b'"""\n/rm it\n%b"""' % (b"a" * 2_500_000), "longer than 1 MB"),
+    "too many lines": (b'"""\n%b/rm it\n"""' % (b"a\n" * 600_000), "longer than 1 MB"),
+    "a line that goes on": (b"\xff \\\n/rm it", "no UTF-8 text (byte 0)"),
+    "a block behind a blank line that goes on": (b'\\\n"""\n\xff\n/rm it\n"""', "no UTF-8 text (byte 0)"),
+}
+
+
+@pytest.mark.parametrize("case", A_FAULT_WITHIN)
+def test_no_part_of_a_faulty_question_is_run(vip, meadow, case):
+    typed, sentence = A_FAULT_WITHIN[case]
+    outcome = vip("chat", meadow, "--box", f"it={MUSHROOM}", "-m", "tiny", stdin=typed + b"\nWhat is @it?\n")
+    assert (outcome.code, outcome.out) == (3, "a mushroom\n")
+    assert sentence in one_line(outcome.err)
+
+
+def test_a_block_of_many_lines_is_read_at_once(monkeypatch):
+    text = "\n".join(["a"] * 300_000)
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(f'"""\n{text}\n"""\n'.encode())))
+    before = time.process_time()
+    assert typing.whole(asking=False) == text
+    assert time.process_time() - before < 4  # seconds; 0.5, and minutes where each line looks at all before it
+
+
+OFFERED = {
+    "/mo": ["move "],
+    "/und": ["undo"],
+    "/hel": ["help "],
+    "/rm ": ["it"],
+    "/move i": ["it"],
+    "/set te": ["temperature"],
+    "/help unk": [],
+    "/help /ex": ["export", "exit"],
+    "/image examples/mea": ["meadow.png"],
+    "/save examples/mea": ["meadow.png"],
+    "/mask x=examples/mea": ["meadow.png"],
+    "/box examples/mea": [],
+    "/prompt i": [],
+    "What is @i": ["it"],
+}
+
+
+@pytest.mark.parametrize("typed", OFFERED)
+def test_tab_offers_what_a_command_takes(scripted, monkeypatch, typed):
+    monkeypatch.chdir(REPOSITORY)
+    assert candidates(typed, scripted)[1] == OFFERED[typed]
+
+
 WRONG = {
+    "an unknown unit, without a picture": (["--coords", "x"], "--coords x: use pixels, relative or thousandths"),
+    "an unknown format, without a picture": (["--box-format", "x"], "--box-format x: use xyxy, xywh or cxcywh"),
     "the picture from standard input": (["-"], "standard input has the questions"),
     "markers without a picture": (["--point", "1,1"], "markers need a picture"),
     "a marker short of a number": (["{meadow}", "--box", "1,2,3"], "--box 1,2,3: a box needs 4 numbers"),
@@ -290,3 +485,10 @@ def test_a_picture_that_is_not_there_is_said_before_a_model_loads(vip, monkeypat
     outcome = vip("chat", "missing.png", "-m", "tiny", stdin="Hm?")
     assert (outcome.code, outcome.out) == (1, "")
     assert "missing.png" in one_line(outcome.err)
+
+
+def test_quotes_that_close_on_their_line_open_no_block_and_one_that_stays_open_is_said(chat):
+    outcome = chat('"""it""" is what?', "What is @it?", '"""', "/rm it")
+    assert outcome.out.splitlines() == ["a mushroom", "a mushroom"]
+    assert one_line(outcome.err) == 'vip: the text behind """ doesn\'t end: another """ is missing'
+    assert outcome.code == 3

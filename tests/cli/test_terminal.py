@@ -69,7 +69,7 @@ def test_a_reader_that_leaves_is_no_fault():
 
 
 def test_no_home_no_locale_and_closed_input_work(tmp_path):
-    environment = {"PATH": os.environ["PATH"], "LC_ALL": "C", "HOME": "/nonexistent"}
+    environment = {"PATH": os.environ["PATH"], "LC_ALL": "C", "HOME": "/dev/null/home"}
     done = subprocess.run([*VIP, *ASK], cwd=REPOSITORY, capture_output=True, env=environment, stdin=subprocess.DEVNULL)
     assert (done.returncode, done.stdout) == (0, b"a mushroom\n"), done.stderr
 

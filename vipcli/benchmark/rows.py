@@ -98,31 +98,36 @@ def measure(sides: Sides, rounds: int = 1) -> Iterator[Row]:
     its = _Work(sides)
     device, kind = sides.model.device, sides.model.dtype
     timed = partial(_seconds, device=device)
-    reading = read_rate(device)
-    multiplying = matmul_rate(device, kind, rows=its.prompt_tokens)
-    yield _row(
-        "import",
-        timed(lambda: _run(_IMPORTS["ours"])),
-        timed(lambda: _run(_IMPORTS["plain"])),
-        rounds,
-    )
+
+    def multiplying() -> float:
+        return matmul_rate(device, kind, rows=its.prompt_tokens)
+
+    def seeing(rate: float) -> float:
+        return vision_floor(sides.engine.model, rate)
+
+    def beginning() -> float:
+        rate = multiplying()
+        return seeing(rate) + prefill_floor(sides.model, its.prompt_tokens, rate)
+
+    def going_on() -> float:
+        return 1 / decode_floor(sides.model, its.prompt_tokens, read_rate(device))
+
+    ours, plain = (timed(partial(_run, _IMPORTS[side])) for side in ("ours", "plain"))
+    yield _row("import", ours, plain, rounds)
     if sides.load_seconds:
         yield Row("load", "s", *sides.load_seconds)
     yield _row("picture and prompt to tensors", timed(its.prepare), timed(its.plain_prepare), rounds)
-    seeing = vision_floor(sides.engine.model, multiplying)
-    yield _row("vision", timed(its.look), timed(its.plain_look), rounds, seeing)
-    first = seeing + prefill_floor(sides.model, its.prompt_tokens, multiplying)
-    yield _row("time to first token", timed(its.first), timed(its.plain_first), rounds, first)
-    token = decode_floor(sides.model, its.prompt_tokens, reading)
-    yield _row("decode, tokens a second", its.rate, its.plain_rate, rounds, 1 / token, unit="tokens/s")
+    yield _row("vision", timed(its.look), timed(its.plain_look), rounds, lambda: seeing(multiplying()))
+    yield _row("time to first token", timed(its.first), timed(its.plain_first), rounds, beginning)
+    yield _row("decode, tokens a second", its.rate, its.plain_rate, rounds, going_on, unit="tokens/s")
     for turns in (1, 20):
         its.converse(turns)
         name = f"follow-up's first token, after {turns} turn{'s' if turns > 1 else ''}"
         yield _row(name, its.follow_up, timed(its.plain_follow_up), rounds)
     yield _row("8 questions about one picture", timed(its.eight), timed(its.plain_eight), rounds)
     if sides.folder is not None:
-        ours, plain = (_peak(code, sides.folder, str(device), kind) for code in (_OUR_PEAK, _PLAIN_PEAK))
-        yield Row("peak memory of a first answer", "MB", ours, plain)
+        peaks = (_peak(code, sides.folder, str(device), kind) for code in (_OUR_PEAK, _PLAIN_PEAK))
+        yield Row("peak memory of a first answer", "MB", *peaks)
 
 
 def _peak(code: str, folder: Path, device: str, kind: torch.dtype) -> float:
@@ -140,14 +145,16 @@ def _row(
     ours: Callable[[], float],
     plain: Callable[[], float],
     rounds: int,
-    floor: float | None = None,
+    floor: Callable[[], float] | None = None,
     unit: str = "s",
 ) -> Row:
-    """Both sides in turn, after each was tried once."""
+    """Both sides in turn, after each was tried once, and the floor between them: machines change by the second."""
     ours(), plain()
-    pairs = [(ours(), plain()) for _ in range(rounds)]
-    mine, theirs = (statistics.median(side) for side in zip(*pairs, strict=True))
-    return Row(name, unit, mine, theirs, floor)
+    sides: list[tuple[float, ...]] = []
+    for _ in range(rounds):
+        sides.append((ours(), *([floor()] if floor else []), plain()))
+    mine, *lowest, theirs = (statistics.median(side) for side in zip(*sides, strict=True))
+    return Row(name, unit, mine, theirs, lowest[0] if lowest else None)
 
 
 def _seconds(work: Callable[[], object], device: torch.device) -> Callable[[], float]:

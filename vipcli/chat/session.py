@@ -166,10 +166,10 @@ class ChatSession:
         request = self._request(self.conversation(asked))
         room = self.engine.room(request)
         if room is not None and room < _LEAST_ROOM:
-            raise PromptError(
-                f"the conversation leaves {max(0, room)} tokens of the model's context for an answer: "
-                "forget its first turns, or all of them"
-            )
+            long, advice = ("conversation", "forget its first turns, or all of them")
+            if not self.exchanges:
+                long, advice = ("system line" if len(self.system or "") > len(question) else "question", "shorten it")
+            raise PromptError(f"the {long} leaves {max(0, room)} tokens of the model's context for an answer: {advice}")
         if room is not None and room < request.max_new_tokens:
             request = replace(request, max_new_tokens=room)
         running = self.engine.stream(request)
@@ -222,9 +222,11 @@ class ChatSession:
         return gone
 
     def go_on(self, view: View, exchanges: Sequence[Exchange], system: str | None) -> None:
-        """Go on with another conversation in place of this one."""
+        """Go on with another conversation in place of this one. Raises `MarkerError` for markers of one name."""
         self._stop()
-        self.view, self.exchanges, self.system, self._sent = view, tuple(exchanges), system, None
+        named(view.markers)
+        self.exchanges = tuple(replace(one, asked=self._harmless(one.asked)) for one in exchanges)
+        self.view, self.system, self._sent = view, system, None
         self._before.clear()
         self._undone.clear()
 

@@ -95,8 +95,9 @@ def ask(
 ) -> int:
     """Ask about what is marked in a picture.
 
+    \b
     vip ask street.jpg --box 40,30,200,180 "What is this?"
-    vip ask street.jpg --box dog=40,30,200,180 --arrow 20,20,120,80 "Is @dog bigger than @2?"
+    vip ask street.jpg --box dog=40,30,200,180 --arrow 20,20,90,80 "Is @dog @2?"
     """
     from vipcli.config import load_settings
     from vipcli.engine import Request

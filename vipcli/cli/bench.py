@@ -40,6 +40,7 @@ def bench(
 ) -> None:
     """Measure each step of an answer beside the plain transformers script and beside the floor.
 
+    \b
     vip bench --config small --compare
     """
     if model is not None and config is not None:

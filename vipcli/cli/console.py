@@ -13,7 +13,7 @@ from vipcli.errors import MissingExtra, OutputError, UsageError, VipError, VipWa
 
 if TYPE_CHECKING:
     import numpy as np
-    from rich.console import Console
+    from rich.console import Console, ConsoleOptions, RenderResult
     from rich.markdown import Markdown
 
     from vipcli.engine import Answer, Generation
@@ -151,7 +151,7 @@ def status(text: str, *, quiet: bool) -> Iterator[None]:
 
 @contextmanager
 def ended_by_ctrl_c() -> Iterator[None]:
-    """Let Ctrl-C end the process at once while modules are imported, where Python may swallow it."""
+    """Let Ctrl-C, and SIGTERM too, end the process at once while modules are imported, where Python may swallow it."""
     import signal
     import threading
 
@@ -159,16 +159,17 @@ def ended_by_ctrl_c() -> Iterator[None]:
         yield
         return
 
-    def leave(*_: object) -> None:
+    def leave(number: int, _: object) -> None:
         if _lively(sys.stderr):
-            _stderr("\x1b[?25h", end="")  # the spinner has hidden the cursor
-        os._exit(130)
+            _stderr("\x1b[?25h")  # the spinner has hidden the cursor
+        os._exit(128 + number)
 
-    before = signal.signal(signal.SIGINT, leave)
+    before = {number: signal.signal(number, leave) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def stream_answer(generation: Generation, title: str | None = None, *, redraw: bool = True) -> None:
@@ -212,10 +213,25 @@ def _stream_markdown(generation: Generation) -> None:
                 done, text = _split_finished(text)
                 if done:
                     live.console.print(_markdown(done))
-                live.update(_markdown(text), refresh=True)
+                live.update(_Tail(_markdown(text)), refresh=True)
     finally:  # an answer that was interrupted stays, as far as it came
         if text.strip() or generation.answer.finish != "interrupted":
             console.print(_markdown(text))
+
+
+class _Tail:
+    """The last lines of what is being written, as many as the screen holds: what has left it can't be redrawn."""
+
+    def __init__(self, whole: Markdown) -> None:
+        self._whole = whole
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        from rich.segment import Segment
+
+        lines = console.render_lines(self._whole, options, pad=False)
+        for line in lines[-max(1, console.height - 1) :]:
+            yield from line
+            yield Segment.line()
 
 
 def _markdown(text: str) -> Markdown:

@@ -43,6 +43,7 @@ def mark(
 ) -> None:
     """Draw markers on a picture.
 
+    \b
     vip mark street.jpg --box 40,30,200,180 --arrow 20,20,120,80@blue -o marked.png
     """
     if not as_model_sees_it and (fit is not None or model is not None):

@@ -70,12 +70,14 @@ FitFlag = Annotated[
 ]
 
 MaxNewTokensFlag = Annotated[
-    int, typer.Option("--max-new-tokens", metavar="N", help="Longest answer: 64", rich_help_panel=_ANSWER)
+    int, typer.Option("--max-new-tokens", metavar="N", help="At most so many tokens, e.g. 64", rich_help_panel=_ANSWER)
 ]
 TemperatureFlag = Annotated[
     float, typer.Option("--temperature", metavar="T", help="0 is greedy; 0.7 varies", rich_help_panel=_ANSWER)
 ]
-TopPFlag = Annotated[float, typer.Option("--top-p", metavar="P", help="Share drawn from: 0.9", rich_help_panel=_ANSWER)]
+TopPFlag = Annotated[
+    float, typer.Option("--top-p", metavar="P", help="Draw from this share, e.g. 0.9", rich_help_panel=_ANSWER)
+]
 SeedFlag = Annotated[
     int | None, typer.Option("--seed", metavar="N", help="Same draw again: 7", rich_help_panel=_ANSWER)
 ]

@@ -19,7 +19,7 @@ def edited(text: str) -> str:
 
     Raises `UsageError` where neither is set, `VipError` where the editor fails or leaves something unreadable.
     """
-    command = os.environ.get("VISUAL") or os.environ.get("EDITOR")
+    command = (os.environ.get("VISUAL") or "").strip() or (os.environ.get("EDITOR") or "").strip()
     if not command:
         raise UsageError("/edit: no editor is known; name one: EDITOR=nano vip chat ...")
     before = signal.getsignal(signal.SIGINT)
@@ -32,10 +32,14 @@ def edited(text: str) -> str:
             done = subprocess.run([*shlex.split(command), str(file)])
             if done.returncode:
                 raise VipError(f"/edit: {quote(command)} ended with code {done.returncode}, so nothing was asked")
+            if not file.is_file():
+                raise VipError(f"/edit: {quote(command)} left no text, so nothing was asked")
             return file.read_text(encoding="utf-8").strip()
+    except UnicodeDecodeError as error:
+        raise VipError(f"/edit: the text is no UTF-8 (byte {error.start}), so nothing was asked") from None
     except OSError as error:
         raise VipError(f"/edit: {quote(command)} can't be used: {error.strerror}") from error
-    except ValueError as error:  # quotes in the command that don't close, or a text that is no UTF-8
+    except ValueError as error:  # quotes in the command that don't close
         raise VipError(f"/edit: {quote(command)}: {quote(str(error))}") from error
     finally:
         signal.signal(signal.SIGINT, before)

@@ -20,8 +20,10 @@ _TOO_LONG = "the question on standard input is longer than 1 MB"
 
 def is_open(text: str) -> bool:
     """Whether `text` begins a block of three quotes that hasn't ended."""
-    text = text.strip()
-    return text.startswith(_QUOTES) and not text[len(_QUOTES) :].endswith(_QUOTES)
+    first, *others = text.strip().splitlines() or [""]
+    if not first.startswith(_QUOTES) or _QUOTES in first[len(_QUOTES) :]:
+        return False
+    return not any(line.rstrip().endswith(_QUOTES) for line in others)
 
 
 def goes_on(text: str) -> bool:
@@ -32,9 +34,9 @@ def goes_on(text: str) -> bool:
 def unquoted(text: str) -> str:
     """`text` without the three quotes around it, as a question even where it begins with ``/``."""
     inner = text.strip()
-    if not inner.startswith(_QUOTES):
+    if len(inner) < 2 * len(_QUOTES) or not (inner.startswith(_QUOTES) and inner.endswith(_QUOTES)):
         return text
-    inner = inner.removeprefix(_QUOTES).removesuffix(_QUOTES).strip()
+    inner = inner[len(_QUOTES) : -len(_QUOTES)].strip()
     return f"/{inner}" if inner.startswith("/") else inner
 
 
@@ -74,6 +76,8 @@ def _entry(asking: bool) -> Iterator[tuple[str, str]]:
         try:
             text, wrong = _line("... " if asking else "")
         except EOFError:
+            if quoted:
+                yield "", f"the text behind {_QUOTES} doesn't end: another {_QUOTES} is missing"
             return
 
 

@@ -15,12 +15,18 @@ from prompt_toolkit.enums import DEFAULT_BUFFER
 from prompt_toolkit.filters import has_focus
 from prompt_toolkit.history import FileHistory, History, InMemoryHistory
 from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
+from prompt_toolkit.keys import Keys
 
 from vipcli.chat import ChatSession
 from vipcli.cli.chat.completion import candidates
 from vipcli.cli.chat.lines import goes_on, is_open, unquoted
 from vipcli.config import history_file
 from vipcli.errors import plain
+
+try:
+    from termios import error as TerminalError
+except ImportError:  # Windows has none
+    TerminalError = OSError  # type: ignore[assignment, misc]
 
 __all__ = ["reader"]
 
@@ -33,11 +39,19 @@ def reader(session: ChatSession) -> Callable[[], str]:
         completer=_Offers(session),
         complete_while_typing=False,
         enable_history_search=True,  # the arrow up goes to what begins as the line does
+        enable_suspend=True,
         key_bindings=_keys(),
         multiline=True,
         prompt_continuation="... ",
     )
-    return lambda: unquoted(prompts.prompt("> "))
+
+    def read() -> str:
+        try:
+            return unquoted(prompts.prompt("> "))
+        except TerminalError as error:  # the terminal is gone
+            raise OSError(*error.args) from error
+
+    return read
 
 
 def _end(number: int, _: object) -> None:
@@ -92,6 +106,10 @@ def _keys() -> KeyBindings:
             buffer.insert_text("\n")
         else:
             buffer.validate_and_handle()
+
+    @keys.add(Keys.Vt100MouseEvent)  # pasted colours look like one, and prompt_toolkit stumbles over them
+    def _(_: KeyPressEvent) -> None:
+        pass
 
     @keys.add("escape", "enter", filter=has_focus(DEFAULT_BUFFER))
     def _(event: KeyPressEvent) -> None:
