@@ -33,7 +33,6 @@ __all__ = ["reader"]
 
 def reader(session: ChatSession) -> Callable[[], str]:
     """What reads one entry; it raises `EOFError` on Ctrl-D and `KeyboardInterrupt` on Ctrl-C."""
-    signal.signal(signal.SIGTERM, _end)
     prompts: PromptSession[str] = PromptSession(
         history=_history(history_file()),
         completer=_Offers(session),
@@ -44,19 +43,30 @@ def reader(session: ChatSession) -> Callable[[], str]:
         multiline=True,
         prompt_continuation="... ",
     )
+    app = prompts.app
+
+    def end(number: int, _: object) -> None:
+        """Leave by way of what puts the terminal back as it was, which neither the signal nor an exit here would."""
+        if app.is_running and app.loop is not None:
+            app.loop.call_soon_threadsafe(lambda: None if app.is_done else app.exit(exception=_Ended()))
+        else:
+            sys.exit(128 + number)
+
+    signal.signal(signal.SIGTERM, end)
 
     def read() -> str:
         try:
             return unquoted(prompts.prompt("> "))
+        except _Ended:
+            sys.exit(128 + signal.SIGTERM)
         except TerminalError as error:  # the terminal is gone
             raise OSError(*error.args) from error
 
     return read
 
 
-def _end(number: int, _: object) -> None:
-    """Leave by way of what puts the terminal back as it was, which the signal alone wouldn't."""
-    sys.exit(128 + number)
+class _Ended(Exception):
+    """SIGTERM came while something was typed."""
 
 
 class _Offers(Completer):
