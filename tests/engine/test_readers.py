@@ -12,7 +12,7 @@ from engine.checkpoints import PATCHES, copied, random_model
 from vipcli.engine import Answer, Model, Request
 from vipcli.engine.llama import Memory
 from vipcli.engine.local import LocalEngine, load
-from vipcli.engine.rows import fastest, in_blocks, plain, without_onednn
+from vipcli.engine.rows import by_onednn, fastest, in_blocks, plain, without_onednn
 from vipcli.errors import ModelError
 
 FIRST = "###Human: <image>\nWhat is within the red rectangle?###Assistant:"
@@ -190,6 +190,7 @@ def test_every_way_of_a_row_times_a_matrix_gives_the_same_numbers(rows: int) -> 
     generator = torch.Generator().manual_seed(0)
     row, weight = torch.randn(1, 1, 640, generator=generator), torch.randn(rows, 640, generator=generator)
     torch.testing.assert_close(in_blocks(row, weight), plain(row, weight), rtol=1e-4, atol=1e-3)
+    torch.testing.assert_close(by_onednn(row, weight), plain(row, weight), rtol=1e-4, atol=1e-3)
     row, weight = row.bfloat16(), weight.bfloat16()
     torch.testing.assert_close(without_onednn(row, weight), plain(row, weight), rtol=0.02, atol=0.3)
     assert torch.backends.mkldnn.enabled
@@ -197,7 +198,7 @@ def test_every_way_of_a_row_times_a_matrix_gives_the_same_numbers(rows: int) -> 
 
 def test_the_fastest_way_is_one_of_them_and_small_matrices_arent_measured() -> None:
     assert fastest([torch.zeros(64, 64)]) is plain
-    assert fastest([torch.randn(1024, 1024)] * 3) in (plain, in_blocks)
+    assert fastest([torch.randn(1024, 1024)] * 3) in (plain, in_blocks, by_onednn)
     assert fastest([torch.randn(1024, 1024).bfloat16()] * 3) in (plain, without_onednn)
 
 
@@ -224,3 +225,13 @@ def test_a_chat_and_several_questions_read_each_prompt_from_where_it_differs() -
     for number in range(8):
         tiny.stream(to_request(marked, f"What is @1? {number}", tiny, max_new_tokens=4)).finished()
     assert tiny.text.tokens_read - before < 90 + 8 * 20
+
+
+def test_a_way_that_this_torch_doesnt_know_is_not_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(*_: object) -> torch.Tensor:
+        raise NotImplementedError
+
+    for way in ("in_blocks", "by_onednn", "without_onednn"):
+        monkeypatch.setattr(f"vipcli.engine.rows.{way}", missing)
+    assert fastest([torch.randn(1024, 1024)] * 3) is plain
+    assert fastest([torch.randn(1024, 1024).bfloat16()] * 3) is plain
