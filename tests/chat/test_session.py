@@ -301,3 +301,30 @@ def test_the_example_of_the_docstring_works(tiny):
     session.show(open_picture(EXAMPLES / "meadow.png"), "meadow.png")
     session.add("mushroom=440,118,598,283")
     assert session.ask("What is @mushroom?").finished().text == "a mushroom"
+
+
+def test_a_conversation_gone_on_with_shows_the_prompt_of_its_last_turn(about_meadow):
+    engine = Scripted("1", "2")
+    session = about_meadow(engine, f"it={MUSHROOM}")
+    said(session.ask("One?"))
+    session.move("it", *FROM_MUSHROOM_TO_HOUSE)
+    said(session.ask("What is @it?"))
+    session.go_on(session.view, session.exchanges, None)
+    assert session.prompt() == engine.requests[-1].prompt
+    with pytest.raises(UsageError, match="nothing has been asked yet"):
+        about_meadow(Scripted()).prompt()
+
+
+def test_a_question_before_an_answer_has_ended_ends_it_and_keeps_what_came(about_meadow):
+    session = about_meadow(Scripted("one two three", "yes"))
+    running = session.ask("Count?")
+    next(running)
+    said(session.ask("Then?"))
+    assert [exchange.question for exchange in session.exchanges] == ["Count?", "Then?"]
+    del running
+    assert len(session.exchanges) == 2
+    running = session.ask("Again?")
+    next(running)
+    session.forget()
+    running.close()
+    assert session.exchanges == ()

@@ -259,9 +259,14 @@ class ChatSession:
 
     def prompt(self, question: str = "") -> str:
         """Exactly what the model would get with `question` asked now; without one, what it got last."""
-        if not question and self._sent is not None:
+        if question:
+            return self._render(self.conversation(self._asked(question)))
+        if self._sent is not None:
             return self._sent
-        return self._render(self.conversation(self._asked(question)))
+        self.last_question()  # or there is none
+        *before, last = self.exchanges  # of a transcript: nothing has been sent yet
+        then = replace(self, exchanges=tuple(before), view=last.view)
+        return then._render(then.conversation(last.asked))
 
     def conversation(self, asked: str) -> Conversation:
         """The turns as the prompt holds them, with one more question (see `Exchange.asked`)."""
