@@ -243,3 +243,26 @@ def test_a_folder_for_marked_pictures_that_cannot_be_made_is_one_sentence(vip, m
     outcome = vip("ask", meadow, "Hm?", "-m", "tiny", "--save-marked", f"{tmp_path}/file/marked/")
     assert (outcome.code, outcome.out) == (1, "")
     assert "the folder can't be made" in one_line(outcome.err)
+
+
+def test_several_questions_share_what_was_read(vip, meadow):
+    marked = ["--box", "440,118,598,283", "--box", "57,287,231,461", "--model", "tiny"]
+    outcome = vip("ask", meadow, *marked, "-q", "What is @1?", "-q", "What is @2?")
+    assert outcome.out == "What is @1?: a mushroom\nWhat is @2?: a house\n"
+    lines = vip("ask", meadow, *marked, "-q", "What is @1?", "-q", "What is @2?", "--json").out.splitlines()
+    assert [json.loads(line)["question"] for line in lines] == ["What is @1?", "What is @2?"]
+
+
+def test_what_cant_be_asked_writes_nothing(vip, meadow, tmp_path):
+    kept = f"{tmp_path}/kept/"
+    for arguments, sentence in (
+        (["--save-marked", kept, "--max-new-tokens", "5000", "Hm?"], "too many for this model's context"),
+        (["--save-marked", "-", "Hm?"], "--save-marked -: standard output has the answers; name a file"),
+        (["--save-marked", "", "Hm?"], "--save-marked: the path is empty"),
+        (["--save-marked", tmp_path / "m.xyz", "Hm?"], "a picture's file name ends in .png"),
+        (["-q", " "], "--question: it is empty"),
+    ):
+        outcome = vip("ask", meadow, "--point", "500,200", "--model", "tiny", *arguments)
+        assert outcome.code == 2
+        assert sentence in outcome.err
+    assert not list(tmp_path.iterdir())

@@ -6,6 +6,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import assume, given, settings
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageColor
 
 from vipcli.errors import MarkerError, VipWarning
+from vipcli.images import save_picture
 from vipcli.markers import (
     KINDS,
     TRAINED,
@@ -73,6 +75,7 @@ def markers(draw: st.DrawFn) -> Marker:
         raise
 
 
+@pytest.mark.filterwarnings("ignore:.*lies within one pixel")  # some are that small
 @given(markers())
 @settings(max_examples=400, deadline=None)
 def test_what_is_written_reads_back_as_the_same_marker(marker: Marker) -> None:
@@ -274,3 +277,26 @@ def test_a_mask_that_covers_everything_is_refused(tmp_path: Path) -> None:
     Image.new("L", (80, 60), 255).save(tmp_path / "all.png")
     with pytest.raises(MarkerError, match="covers the whole picture"):
         parse(f"mask:{tmp_path}/all.png", (80, 60))
+
+
+def test_shares_of_the_picture_without_their_unit_are_doubted() -> None:
+    with pytest.warns(
+        VipWarning, match=r"^--box 0.1,0.1,0.5,0.5: all of it .* need --coords relative$"
+    ):
+        parse("0.1,0.1,0.5,0.5", SIZE, kind="box")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        parse("0.1,0.1,0.5,0.5", SIZE, kind="box", coords="relative")
+        parse("0,0,1,1", SIZE, kind="box")
+
+
+def test_a_photograph_is_doubted_as_a_mask(tmp_path: Path) -> None:
+    photo = Path(__file__).parents[2] / "examples" / "meadow.png"
+    with pytest.warns(VipWarning, match=r"isn't black and white"):
+        parse(str(photo), (640, 480), kind="mask")
+    disc = np.zeros((480, 640, 3), np.uint8)
+    cv2.circle(disc, (300, 200), 90, (255, 255, 255), -1, cv2.LINE_AA)
+    save_picture(disc, tmp_path / "disc.png")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        parse(str(tmp_path / "disc.png"), (640, 480), kind="mask")
