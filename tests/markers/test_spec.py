@@ -280,9 +280,7 @@ def test_a_mask_that_covers_everything_is_refused(tmp_path: Path) -> None:
 
 
 def test_shares_of_the_picture_without_their_unit_are_doubted() -> None:
-    with pytest.warns(
-        VipWarning, match=r"^--box 0.1,0.1,0.5,0.5: all of it .* need --coords relative$"
-    ):
+    with pytest.warns(VipWarning, match=r"^--box 0.1,0.1,0.5,0.5: all of it .* need --coords relative$"):
         parse("0.1,0.1,0.5,0.5", SIZE, kind="box")
     with warnings.catch_warnings():
         warnings.simplefilter("error")
