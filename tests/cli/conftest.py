@@ -1,6 +1,8 @@
 """A way to run ``vip`` in this process, where torch is loaded once."""
 
 import io
+import json
+import shutil
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,3 +47,16 @@ def meadow():
 def pond():
     """A duck at 495,148,627,288, a bee at 58,49,259,237 and a frog at 219,299,359,423; 640 x 480."""
     return EXAMPLES / "pond.png"
+
+
+@pytest.fixture
+def endless(tmp_path):
+    """The folder of the embedded model with answers that don't end, and a context that they fit into."""
+    folder = tmp_path / "endless"
+    shutil.copytree(EXAMPLES.parent / "vipcli" / "models" / "tiny", folder)
+    config = json.loads((folder / "config.json").read_text())
+    config["text_config"]["max_position_embeddings"] = 100_000
+    config["text_config"]["eos_token_id"] = None
+    (folder / "config.json").write_text(json.dumps(config))
+    (folder / "generation_config.json").write_text("{}")
+    return folder

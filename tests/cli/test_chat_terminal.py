@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import signal
 import stat
 import subprocess
@@ -184,19 +183,6 @@ def test_what_was_typed_is_there_the_next_time_and_for_nobody_else(terminal, tmp
     second.child.send("\r")
     second.child.send("\r")
     assert second.ends() == 0
-
-
-@pytest.fixture
-def endless(tmp_path):
-    """The embedded model with a context that an endless answer fits into."""
-    folder = tmp_path / "endless"
-    shutil.copytree(REPOSITORY / "vipcli" / "models" / "tiny", folder)
-    config = json.loads((folder / "config.json").read_text())
-    config["text_config"]["max_position_embeddings"] = 100_000
-    config["text_config"]["eos_token_id"] = None
-    (folder / "config.json").write_text(json.dumps(config))
-    (folder / "generation_config.json").write_text("{}")
-    return folder
 
 
 @pytest.mark.parametrize("plain", [False, True], ids=["drawn", "plain"])

@@ -74,25 +74,13 @@ def test_no_home_no_locale_and_closed_input_work(tmp_path):
     assert (done.returncode, done.stdout) == (0, b"a mushroom\n"), done.stderr
 
 
-@pytest.fixture
-def endless(tmp_path):
-    """The embedded model with a context that an endless answer fits into."""
-    import json
-    import shutil
-
-    folder = tmp_path / "endless"
-    shutil.copytree(REPOSITORY / "vipcli" / "models" / "tiny", folder)
-    config = json.loads((folder / "config.json").read_text())
-    config["text_config"]["max_position_embeddings"] = 100_000
-    config["text_config"]["eos_token_id"] = None
-    (folder / "config.json").write_text(json.dumps(config))
-    (folder / "generation_config.json").write_text("{}")
-    return [argument.format(folder=folder) for argument in ENDLESS]
-
-
 def test_ctrl_c_in_mid_answer_keeps_the_text_and_exits_130(endless):
     with subprocess.Popen(
-        [*VIP, *endless], cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
+        [*VIP, *(argument.format(folder=endless) for argument in ENDLESS)],
+        cwd=REPOSITORY,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
     ) as process:
         first = process.stdout.read(3)
         process.send_signal(signal.SIGINT)

@@ -231,7 +231,6 @@ class _Work:
         self._history = self._prompt + "".join(
             f" a red ball, number {number}###Human: {_QUESTION}###Assistant:" for number in range(turns - 1)
         )
-        self._engine.stream(self._request(self._history, 1)).finished()
 
     def follow_up(self) -> float:
         """Seconds to the first token of a question that comes behind the conversation so far."""

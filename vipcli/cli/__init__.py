@@ -44,9 +44,7 @@ def _code() -> int:
         from vipcli.cli.app import run
 
         return run(sys.argv[1:])
-    except console.ReaderGone:
-        return 141
-    except BrokenPipeError:
+    except (console.ReaderGone, BrokenPipeError):
         console.drop_stdout()
         return 141
     except VipError as error:

@@ -27,7 +27,8 @@ def run(arguments: list[str]) -> int:
         code = app(arguments or ["--help"], standalone_mode=False, prog_name="vip")
     except typer.TyperException as error:
         context = getattr(error, "ctx", None)
-        where = f"{context.command_path.removeprefix('vip').strip()}: ".removeprefix(": ") if context else ""
+        command = context.command_path.removeprefix("vip").strip() if context else ""
+        where = f"{command}: " if command else ""
         hint = f" (see {context.command_path} --help)" if context else ""
         raise UsageError(f"{where}{error.format_message().rstrip('.')}{hint}") from None
     except typer.Abort:

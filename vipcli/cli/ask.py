@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from vipcli.cli import console
-from vipcli.cli.inputs import is_folder, make_folder, mark_one, one_of, open_model, refuse_to_overwrite
+from vipcli.cli.inputs import (
+    answer_options,
+    is_folder,
+    make_folder,
+    mark_one,
+    open_model,
+    prompt_style_of,
+    refuse_to_overwrite,
+)
 from vipcli.cli.options import (
     BoxFormatFlag,
     CoordsFlag,
@@ -100,24 +108,17 @@ def ask(
     vip ask street.jpg --box dog=40,30,200,180 --arrow 20,20,90,80 "Is @dog @2?"
     """
     from vipcli.config import load_settings
-    from vipcli.engine import Request
     from vipcli.pointing import to_request
-    from vipcli.prompt import PRESETS
 
     settings = load_settings()
     pictures, asked = _split(images, questions or [])
     style: dict[str, Any] = {
         "system": system,
-        "prompt_style": one_of("--prompt-style", prompt_style or settings.prompt_style, ("auto", *PRESETS)),
+        "prompt_style": prompt_style_of(settings, prompt_style),
     }
-    numbers: dict[str, Any] = {
-        "fit": one_of("--fit", fit or settings.fit, ("pad", "crop", "stretch")),
-        "max_new_tokens": max_new_tokens,
-        "temperature": temperature,
-        "top_p": top_p,
-        "seed": seed,
-    }
-    Request(None, "", **numbers)  # checks them before anything is loaded
+    numbers = answer_options(
+        settings, fit, max_new_tokens=max_new_tokens, temperature=temperature, top_p=top_p, seed=seed
+    )
     kept = _kept(save_marked, pictures)
     if show:
         console.need_preview()

@@ -102,7 +102,6 @@ def write(text: str) -> None:
         sys.stdout.write(text)
         sys.stdout.flush()
     except BrokenPipeError as error:  # the reader of a pipe has gone, as in `vip ask ... | head -1`
-        drop_stdout()
         raise ReaderGone from error
     except OSError as error:
         drop_stdout()

@@ -13,11 +13,23 @@ from vipcli.errors import ModelError, PictureError, UsageError, quote
 if TYPE_CHECKING:
     import numpy as np
 
+    from vipcli.config import Settings
     from vipcli.engine import Engine
     from vipcli.markers import Marker
     from vipcli.pointing import Marked
 
-__all__ = ["is_folder", "make_folder", "mark_one", "one_of", "open_model", "open_one", "refuse_to_overwrite"]
+__all__ = [
+    "answer_options",
+    "check_units",
+    "is_folder",
+    "make_folder",
+    "mark_one",
+    "one_of",
+    "open_model",
+    "open_one",
+    "prompt_style_of",
+    "refuse_to_overwrite",
+]
 
 
 def mark_one(source: str, texts: list[tuple[str | None, str]], coords: str, box_format: str, tags: bool) -> Marked:
@@ -35,13 +47,34 @@ def open_one(
     from vipcli.images import open_picture
     from vipcli.markers import parse
 
-    one_of("--coords", coords, ("pixels", "relative", "thousandths"))
-    one_of("--box-format", box_format, ("xyxy", "xywh", "cxcywh"))
+    check_units(coords, box_format)
     picture = open_picture(source)
     size = (picture.shape[1], picture.shape[0])
     unit: Any = coords
     corners: Any = box_format
     return picture, [parse(text, size, kind=kind, coords=unit, box_format=corners) for kind, text in texts]
+
+
+def answer_options(settings: Settings, fit: str | None, **numbers: Any) -> dict[str, Any]:
+    """The options of a `Request` from the flags of an answer and the settings, checked before anything is loaded."""
+    from vipcli.engine import Request
+
+    options = {"fit": one_of("--fit", fit or settings.fit, ("pad", "crop", "stretch")), **numbers}
+    Request(None, "", **options)
+    return options
+
+
+def prompt_style_of(settings: Settings, prompt_style: str | None) -> str:
+    """The prompt style by the flag or the settings."""
+    from vipcli.prompt import PRESETS
+
+    return one_of("--prompt-style", prompt_style or settings.prompt_style, ("auto", *PRESETS))
+
+
+def check_units(coords: str, box_format: str) -> None:
+    """Raise a `UsageError` for an unknown ``--coords`` or ``--box-format``."""
+    one_of("--coords", coords, ("pixels", "relative", "thousandths"))
+    one_of("--box-format", box_format, ("xyxy", "xywh", "cxcywh"))
 
 
 def open_model(name: str, *, quiet: bool, verbose: bool, still: bool = False, **options: Any) -> Engine:

@@ -76,12 +76,13 @@ class LlamaText:
         config: Any = text.config
         rope = (getattr(config, "rope_parameters", None) or {}).get("rope_type", "default")
         window = getattr(config, "sliding_window", None)
+        devices = {parameter.device for parameter in model.parameters()}
         return (
             rope in ("default", "linear", "llama3")  # the angles of the others change with the length of the text
             and (window is None or window >= config.max_position_embeddings)
             and config.hidden_act == "silu"
-            and len({parameter.device for parameter in model.parameters()} - {torch.device("meta")}) == 1
-            and not any(parameter.is_meta for parameter in model.parameters())  # waiting on the disk
+            and len(devices) == 1
+            and torch.device("meta") not in devices  # waiting on the disk
         )
 
     def embed(self, ids: torch.Tensor) -> torch.Tensor:
@@ -149,6 +150,7 @@ class LlamaText:
 
 
 Map = Callable[[torch.Tensor], torch.Tensor]
+Maps = Callable[[torch.Tensor], tuple[torch.Tensor, ...]]
 
 
 @dataclass(frozen=True)
@@ -159,7 +161,7 @@ class _Layer:
     qkv: Map
     out: Map
     norm_behind: Map
-    gate_up: Callable[[torch.Tensor], tuple[torch.Tensor, ...]]
+    gate_up: Maps
     down: Map
 
     @classmethod
@@ -167,26 +169,33 @@ class _Layer:
         attention, mlp = layer.self_attn, layer.mlp
         qkv = [attention.q_proj, attention.k_proj, attention.v_proj]
         both = [mlp.gate_proj, mlp.up_proj]
-        if fuse and all(type(one) is nn.Linear and one.bias is None for one in (*qkv, *both)):
-            first, second = (torch.cat([one.weight.detach() for one in group]) for group in (qkv, both))
-            return cls(
-                _normed(layer.input_layernorm),
-                lambda x: functional.linear(x, first),
-                _mapped(attention.o_proj, way),
-                _normed(layer.post_attention_layernorm),
-                lambda x: functional.linear(x, second).chunk(2, dim=-1),
-                _mapped(mlp.down_proj, way),
-            )
-        q, k, v = (_mapped(one, way) for one in qkv)
-        gate, up = (_mapped(one, way) for one in both)
+        fuse = fuse and all(type(one) is nn.Linear and one.bias is None for one in (*qkv, *both))
         return cls(
-            _normed(layer.input_layernorm),
-            lambda x: torch.cat([q(x), k(x), v(x)], dim=-1),
-            _mapped(attention.o_proj, way),
-            _normed(layer.post_attention_layernorm),
-            lambda x: (gate(x), up(x)),
-            _mapped(mlp.down_proj, way),
+            norm_before=_normed(layer.input_layernorm),
+            qkv=_fused(qkv) if fuse else _joined([_mapped(one, way) for one in qkv]),
+            out=_mapped(attention.o_proj, way),
+            norm_behind=_normed(layer.post_attention_layernorm),
+            gate_up=_halved(_fused(both)) if fuse else _each([_mapped(one, way) for one in both]),
+            down=_mapped(mlp.down_proj, way),
         )
+
+
+def _fused(linears: list[nn.Linear]) -> Map:
+    """Several linear modules as one, whose outputs stand side by side."""
+    weight = torch.cat([one.weight.detach() for one in linears])
+    return lambda x: functional.linear(x, weight)
+
+
+def _joined(maps: list[Map]) -> Map:
+    return lambda x: torch.cat([one(x) for one in maps], dim=-1)
+
+
+def _halved(both: Map) -> Maps:
+    return lambda x: both(x).chunk(2, dim=-1)
+
+
+def _each(maps: list[Map]) -> Maps:
+    return lambda x: tuple(one(x) for one in maps)
 
 
 def _mapped(linear: Any, way: Way) -> Map:

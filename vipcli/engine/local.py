@@ -89,7 +89,7 @@ class LocalEngine:
         Raises `PromptError` where the prompt's placeholders don't go with the picture, and `ModelError` where a foreign
         processor fails.
         """
-        picture = None if request.picture is None else self.seen(request.picture, request.fit)
+        picture, _ = self._square(request)
         return self._tensors(request.prompt, picture)
 
     def _prompt(self, request: Request) -> Prompt:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Annotated, Any, get_args
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from vipcli.cli import console
-from vipcli.cli.inputs import one_of, open_model, open_one
+from vipcli.cli.inputs import answer_options, check_units, open_model, open_one, prompt_style_of
 from vipcli.cli.options import (
     BoxFormatFlag,
     CoordsFlag,
@@ -84,23 +84,14 @@ def chat(
     from vipcli.cli.chat.loop import converse
     from vipcli.cli.chat.state import Chat
     from vipcli.config import load_settings
-    from vipcli.engine import Request
-    from vipcli.markers import BoxFormat, Coords
     from vipcli.pointing import mark
-    from vipcli.prompt import PRESETS
 
     settings = load_settings()
-    style = one_of("--prompt-style", prompt_style or settings.prompt_style, ("auto", *PRESETS))
-    numbers: dict[str, Any] = {
-        "fit": one_of("--fit", fit or settings.fit, ("pad", "crop", "stretch")),
-        "max_new_tokens": max_new_tokens,
-        "temperature": temperature,
-        "top_p": top_p,
-        "seed": seed,
-    }
-    Request(None, "", **numbers)  # checks them before anything is loaded
-    one_of("--coords", coords, get_args(Coords))
-    one_of("--box-format", box_format, get_args(BoxFormat))
+    style = prompt_style_of(settings, prompt_style)
+    numbers = answer_options(
+        settings, fit, max_new_tokens=max_new_tokens, temperature=temperature, top_p=top_p, seed=seed
+    )
+    check_units(coords, box_format)
     texts = marker_texts(ctx)
     if image == "-":
         raise UsageError("-: standard input has the questions, so the picture must be a file or an address")
