@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vipcli.engine import Generation, Model, Request, Token
-from vipcli.engine.decode import StopFilter, TextStream, decode, sampler
+from vipcli.engine.decode import StopFilter, TextStream, Writing, decode, sampler
 from vipcli.engine.local import LocalEngine, load
 from vipcli.errors import ModelError, UsageError
 
@@ -250,7 +250,7 @@ def says(text: str, *, stop: tuple[str, ...] = ("###",), limit: int = 99, eos: b
         return logits
 
     pick = sampler(0, 1, None, "cpu")
-    return Generation(decode(read(0), read, pick, LLAMA.decode, {2}, stop, limit), 5)
+    return Generation(decode(read(0), read, pick, Writing(LLAMA.decode, {2}, stop, limit)), 5)
 
 
 def test_an_answer_ends_by_itself_at_a_stop_text_or_at_the_limit() -> None:

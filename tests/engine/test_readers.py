@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 import torch
 from engine.checkpoints import PATCHES, copied, random_model
+from torch import nn
 
 from vipcli.engine import Answer, Model, Request
 from vipcli.engine.llama import Memory
 from vipcli.engine.local import LocalEngine, load
-from vipcli.engine.rows import by_onednn, fastest, in_blocks, plain, without_onednn
+from vipcli.engine.packing import pack, pack_all
 from vipcli.errors import ModelError
 
 FIRST = "###Human: <image>\nWhat is within the red rectangle?###Assistant:"
@@ -185,23 +186,6 @@ def test_room_that_cant_be_made_leaves_the_memory_as_it_was(
     assert asked(engine, FIRST)[0].text == first.text
 
 
-@pytest.mark.parametrize("rows", [1024, 1001, 997])
-def test_every_way_of_a_row_times_a_matrix_gives_the_same_numbers(rows: int) -> None:
-    generator = torch.Generator().manual_seed(0)
-    row, weight = torch.randn(1, 1, 640, generator=generator), torch.randn(rows, 640, generator=generator)
-    torch.testing.assert_close(in_blocks(row, weight), plain(row, weight), rtol=1e-4, atol=1e-3)
-    torch.testing.assert_close(by_onednn(row, weight), plain(row, weight), rtol=1e-4, atol=1e-3)
-    row, weight = row.bfloat16(), weight.bfloat16()
-    torch.testing.assert_close(without_onednn(row, weight), plain(row, weight), rtol=0.02, atol=0.3)
-    assert torch.backends.mkldnn.enabled
-
-
-def test_the_fastest_way_is_one_of_them_and_small_matrices_arent_measured() -> None:
-    assert fastest([torch.zeros(64, 64)]) is plain
-    assert fastest([torch.randn(1024, 1024)] * 3) in (plain, in_blocks, by_onednn)
-    assert fastest([torch.randn(1024, 1024).bfloat16()] * 3) in (plain, without_onednn)
-
-
 def test_a_chat_and_several_questions_read_each_prompt_from_where_it_differs() -> None:
     from vipcli import ChatSession, mark, open_engine, to_request
     from vipcli.images import open_picture
@@ -227,11 +211,22 @@ def test_a_chat_and_several_questions_read_each_prompt_from_where_it_differs() -
     assert tiny.text.tokens_read - before < 90 + 8 * 20
 
 
-def test_a_way_that_this_torch_doesnt_know_is_not_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_packed_weights_give_the_same_products_for_any_number_of_rows() -> None:
+    for kind, close in ((torch.float32, 1e-5), (torch.bfloat16, 2e-2)):
+        for bias in (True, False):
+            linear = nn.Linear(160, 448, bias=bias, dtype=kind)
+            packed = pack(linear)
+            with torch.inference_mode():
+                for rows in (1, 2, 7, 64, 300):
+                    x = torch.randn(1, rows, 160, dtype=kind)
+                    torch.testing.assert_close(packed(x), linear(x), rtol=close, atol=close)
+
+
+def test_weights_stay_as_they_are_where_this_torch_cant_pack_them(monkeypatch: pytest.MonkeyPatch) -> None:
     def missing(*_: object) -> torch.Tensor:
         raise NotImplementedError
 
-    for way in ("in_blocks", "by_onednn", "without_onednn"):
-        monkeypatch.setattr(f"vipcli.engine.rows.{way}", missing)
-    assert fastest([torch.randn(1024, 1024)] * 3) is plain
-    assert fastest([torch.randn(1024, 1024).bfloat16()] * 3) is plain
+    model = nn.Sequential(nn.Linear(256, 256))
+    monkeypatch.setattr("vipcli.engine.packing.pack", missing)
+    pack_all(model)
+    assert type(model[0]) is nn.Linear

@@ -2,9 +2,12 @@
 
 `protocol` holds the values and the `Engine` protocol, `catalog` says which model is where, `checkpoint` reads and
 checks its files, `devices` chooses where it goes, `local` loads it with transformers. `readers` lets it read a prompt
-and what follows, by way of `vision` (pictures), `llama` (text) and `rows` (the arithmetic of one token); `decode` is
-the answer loop. torch and transformers load inside `open_engine`, with the names behind the door below, and in
-`resolve("auto")` where the 7B is on this machine.
+and what follows, by way of `vision` (pictures), `llama` (text) and `packing` (the arithmetic of both); `decode` is the
+answer loop, `batching` that of many requests, each in one of its `slots`. torch and transformers load inside
+`open_engine`, with the names behind the door below, and in `resolve("auto")` where the 7B is on this machine.
+
+`remote` asks a server instead, without them: in the words of `completions`, over a `wire`, by way of `sse` (what it
+streams), `retrying` (when it fails) and `in_flight` (many requests at a time).
 """
 
 from __future__ import annotations
@@ -13,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 from vipcli.doors import door
 from vipcli.engine.catalog import MODELS, Model, Square, card, input_square, located, pull, resolve, size_on_disk
-from vipcli.engine.protocol import Answer, Engine, Finish, Generation, Request, Token
+from vipcli.engine.protocol import Answer, Engine, Feed, Finish, Generation, Job, Request, Result, Token
+from vipcli.errors import UsageError, quote
 
 if TYPE_CHECKING:
     from vipcli.engine.checkpoint import model_class as model_class
@@ -21,6 +25,8 @@ if TYPE_CHECKING:
     from vipcli.engine.devices import choose_device as choose_device
     from vipcli.engine.devices import choose_dtype as choose_dtype
     from vipcli.engine.local import LocalEngine as LocalEngine
+    from vipcli.engine.remote import RemoteEngine as RemoteEngine
+    from vipcli.engine.remote import open_remote as open_remote
     from vipcli.engine.vision import features as features
     from vipcli.engine.vision import trim_tower as trim_tower
 
@@ -30,6 +36,7 @@ __getattr__, _heavy = door(
         "checkpoint": ("model_class", "read_config"),
         "devices": ("choose_device", "choose_dtype"),
         "local": ("LocalEngine",),
+        "remote": ("RemoteEngine", "open_remote"),
         "vision": ("features", "trim_tower"),
     },
 )
@@ -37,10 +44,13 @@ __all__ = [
     "MODELS",
     "Answer",
     "Engine",
+    "Feed",
     "Finish",
     "Generation",
+    "Job",
     "Model",
     "Request",
+    "Result",
     "Square",
     "Token",
     "card",
@@ -54,12 +64,21 @@ __all__ = [
 
 
 def open_engine(ref: str = "auto", **options: Any) -> Engine:
-    """Load the model that `ref` names and return its engine.
+    """Load the model that `ref` names, or find the server, and return its engine.
 
-    ref: ``tiny`` (embedded), ``7b``, ``13b``, a Hub id with optional ``@revision``, a folder, or ``auto``.
-    options: as of `vipcli.engine.local.load`: ``device``, ``dtype``, ``device_map``, ``load_in``.
-    Raises `ModelError` with one sentence where the model can't be found or loaded.
+    ref: ``tiny`` (embedded), ``7b``, ``13b``, a Hub id with optional ``@revision``, a folder, ``auto``, or the
+    ``http(s)://`` address of an OpenAI-compatible server. options: as of `vipcli.engine.local.load`: ``device``,
+    ``dtype``, ``device_map``, ``load_in``; of a server as of `open_remote`: ``model``, ``token``, ``timeout``,
+    ``concurrency``. Raises `ModelError` with one sentence where the model can't be found or loaded.
     """
+    if ref.lower().startswith(("http://", "https://")):
+        from vipcli.engine.remote import open_remote
+
+        for name in ("device", "dtype", "device_map", "load_in"):
+            if (value := options.pop(name, None)) not in (None, "auto"):
+                flag = f"--{name.replace('_', '-')} {quote(str(value))}"
+                raise UsageError(f"{flag} is for a model that runs here; a server has chosen for itself")
+        return open_remote(ref, **options)
     from vipcli.engine.local import load
 
     return load(resolve(ref), **options)

@@ -36,14 +36,13 @@ def read_config(model: Model, folder: Path) -> Any:
 
 
 def model_class(config: Any) -> Any:
-    """The class that runs this architecture: ViP-LLaVA's own, or transformers' auto class for image-text models."""
-    if config.model_type == "vipllava":
-        return transformers.VipLlavaForConditionalGeneration
+    """The class that runs this architecture: one of those that transformers knows for image-text models."""
     from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES
 
-    if config.model_type not in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES:
+    name = MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES.get(config.model_type)
+    if name is None:
         raise ModelError(f"a {quote(config.model_type)} model doesn't answer questions about pictures")
-    return transformers.AutoModelForImageTextToText
+    return getattr(transformers, name if isinstance(name, str) else name[0])
 
 
 def is_llava(config: Any) -> bool:

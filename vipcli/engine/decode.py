@@ -7,7 +7,7 @@ it becomes certain and stopping costs nothing.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Generator, Iterator
+from collections.abc import Callable, Collection, Generator, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -15,51 +15,86 @@ import torch
 from vipcli.engine.protocol import Finish, Token
 from vipcli.errors import ModelError
 
-__all__ = ["StopFilter", "TextStream", "decode", "sampler"]
+__all__ = ["StopFilter", "TextStream", "Writing", "decode", "greedy", "overflow", "picked", "sampler"]
 
 _COLDEST = 1e-5  # below this temperature, dividing by it overflows and sampling is greedy anyway
+
+
+class Writing:
+    """An answer while it is written: ids go in, text comes out as it becomes certain, and at some point it has ended.
+
+    to_text: ids -> text. eos: ids that end it. stop: texts that end it and are no part of it. finish: why it ended;
+    None while it goes on.
+    """
+
+    def __init__(
+        self, to_text: Callable[[list[int]], str], eos: Collection[int], stop: tuple[str, ...], max_new_tokens: int
+    ) -> None:
+        self._stream, self._held = TextStream(to_text), StopFilter(stop)
+        self._eos, self._left = eos, max_new_tokens
+        self.finish: Finish | None = None
+
+    def add(self, number: int) -> Iterator[Token]:
+        """Add the id that the model picked; yields it as a token, and what was held back where it is the last."""
+        if number in self._eos:
+            self.finish = "stop"
+            yield from self._rest()
+            return
+        self._left -= 1
+        text = self._held.feed(self._stream.feed(number))
+        self.finish = "stop" if self._held.stopped else None if self._left else "length"
+        yield Token(number, text)
+        if self.finish == "length":
+            yield from self._rest()
+
+    def _rest(self) -> Iterator[Token]:
+        """What was held back until the end, as a token without an id."""
+        if text := self._held.finish(self._stream.finish()):
+            yield Token(None, text)
 
 
 def decode(
     logits: torch.Tensor,
     read: Callable[[int], torch.Tensor],
     pick: Callable[[torch.Tensor], torch.Tensor],
-    to_text: Callable[[list[int]], str],
-    eos: Collection[int],
-    stop: tuple[str, ...],
-    max_new_tokens: int,
+    writing: Writing,
 ) -> Generator[Token, None, Finish]:
-    """Yield tokens until the model or a stop text ends the answer; returns why (`Finish`).
+    """Yield tokens until the answer has ended; returns why (`Finish`).
 
     logits: (1, vocabulary), of the first token. read: token id -> logits of the next. pick: logits -> token id (1,).
-    eos: ids that end the answer. Raises `ModelError` where the numbers overflow.
+    Raises `ModelError` where the numbers overflow.
     """
-    stream = TextStream(to_text)
-    held = StopFilter(stop)
-    for count in range(1, max_new_tokens + 1):
-        picked = pick(logits.float())
-        # The one moment that waits for the device: streaming needs the number, and overflow shows as the largest logit.
-        number, largest = torch.stack([picked[0].double(), logits[0, picked[0]].double()]).tolist()
-        number = int(number)
-        if math.isnan(largest):
-            raise ModelError(f"the model's numbers overflow ({logits.dtype}); try --dtype float32 or bfloat16")
-        if number in eos:
-            yield from _flush(held.finish(stream.finish()))
-            return "stop"
-        text = held.feed(stream.feed(number))
-        yield Token(number, text)
-        if held.stopped:
-            return "stop"
-        if count < max_new_tokens:
-            logits = read(number)
-    yield from _flush(held.finish(stream.finish()))
-    return "length"
+    while True:
+        (number,) = picked(logits, [pick])
+        if number is None:
+            raise overflow(logits.dtype)
+        yield from writing.add(number)
+        if writing.finish:
+            return writing.finish
+        logits = read(number)
 
 
-def _flush(text: str) -> Iterator[Token]:
-    """What was held back until the end, as a token without an id."""
-    if text:
-        yield Token(None, text)
+def picked(logits: torch.Tensor, picks: Sequence[Callable[[torch.Tensor], torch.Tensor]]) -> list[int | None]:
+    """The next id of each row of `logits` (rows, vocabulary), each by its own ``pick``; None where a row overflows."""
+    if all(pick is greedy for pick in picks):
+        ids = greedy(logits.float())
+    else:
+        numbers = logits.nan_to_num(0.0).float()  # nothing can be drawn from what is no number
+        ids = torch.cat([pick(row[None]) for pick, row in zip(picks, numbers, strict=True)])
+    # The one moment that waits for the device: streaming needs the number, and overflow shows as the largest logit.
+    largest = logits.amax(dim=1)  # no number, where one of them is none
+    chosen, heights = torch.stack([ids.double(), largest.double()]).tolist()
+    return [None if math.isnan(height) else int(one) for one, height in zip(chosen, heights, strict=True)]
+
+
+def overflow(kind: torch.dtype) -> ModelError:
+    """What to say of logits that are no numbers, computed in `kind`."""
+    return ModelError(f"the model's numbers overflow ({kind}); try --dtype float32 or bfloat16")
+
+
+def greedy(logits: torch.Tensor) -> torch.Tensor:
+    """The most likely id of each row."""
+    return logits.argmax(dim=-1)
 
 
 def sampler(temperature: float, top_p: float, seed: int | None, device: Any) -> Callable[[torch.Tensor], torch.Tensor]:
@@ -68,7 +103,7 @@ def sampler(temperature: float, top_p: float, seed: int | None, device: Any) -> 
     The warping is transformers' own (`TemperatureLogitsWarper`, `TopPLogitsWarper`), in the order of ``generate``.
     """
     if temperature < _COLDEST:
-        return lambda logits: logits.argmax(dim=-1)
+        return greedy
     from transformers.generation.logits_process import TemperatureLogitsWarper, TopPLogitsWarper
 
     warpers: list[Any] = [TemperatureLogitsWarper(float(temperature))]  # it refuses integers

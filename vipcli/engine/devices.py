@@ -100,11 +100,6 @@ def _cpu_is_fast_in_bf16() -> bool:
     return seconds(torch.bfloat16) < 0.7 * seconds(torch.float32)
 
 
-def is_converted(weights: Counter[str], kind: torch.dtype) -> bool:
-    """Whether loading `weights` (bytes by safetensors' dtype) as `kind` changes any of them."""
-    return any(_FLOATS.get(dtype, kind) != kind for dtype in weights)
-
-
 def _bytes_as(weights: Counter[str], kind: torch.dtype) -> int:
     """How many bytes the weights take in `kind`; what is stored in 8 bits or fewer (quantized) stays as it is."""
     return sum(size * kind.itemsize // _FLOATS.get(dtype, kind).itemsize for dtype, size in weights.items())

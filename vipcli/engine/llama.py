@@ -15,9 +15,10 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from vipcli.engine.rows import Way, fastest, plain
+__all__ = ["Attend", "LlamaText", "Memory", "fuse_small"]
 
-__all__ = ["LlamaText", "Memory"]
+Attend = Callable[[int, torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
+"""(layer, queries, keys, values) of the same tokens, each (1, heads, tokens, head width) -> what the queries found."""
 
 _BLOCK = 256  # tokens by which a memory grows, so that the answer loop never moves it
 _FUSED_BELOW = 64_000_000  # bytes of weights up to which calls cost more than their arithmetic
@@ -48,22 +49,22 @@ class Memory:
 class LlamaText:
     """The text model of a loaded image-text model, and its head.
 
-    tokens_read: how many tokens went through it so far, for whoever wants to know what was saved.
+    layers, kv_heads, width: of its keys and values (key-value heads, of so many numbers each); grouped: it has more
+    heads than those. tokens_read: how many tokens went through it so far, for whoever wants to know what was saved.
     """
 
     def __init__(self, model: Any) -> None:
         its: Any = model.model.language_model
         config = its.config
         self._embed, self._norm, self._rotary = its.embed_tokens, _normed(its.norm), its.rotary_emb
-        self._heads, self._kv_heads = config.num_attention_heads, config.num_key_value_heads
-        self._width = its.layers[0].self_attn.head_dim
-        self._dtype, self._device = model.dtype, its.embed_tokens.weight.device
-        small = sum(weight.nbytes for weight in its.parameters()) < _FUSED_BELOW
-        gates = [layer.mlp.gate_proj for layer in its.layers[:4]]
-        way = fastest([gate.weight for gate in gates]) if all(type(gate) is nn.Linear for gate in gates) else plain
-        self._layers = [_Layer.of(layer, way, fuse=small) for layer in its.layers]
-        self._head = _mapped(model.lm_head, way)
-        nothing = torch.empty(0, self._width, device=self._device)
+        self._heads, self.kv_heads = config.num_attention_heads, config.num_key_value_heads
+        self.grouped = self._heads != self.kv_heads
+        self.width = its.layers[0].self_attn.head_dim
+        self.dtype, self.device = model.dtype, its.embed_tokens.weight.device
+        self._layers = [_Layer.of(layer) for layer in its.layers]
+        self.layers = len(self._layers)
+        self._head = model.lm_head
+        nothing = torch.empty(0, self.width, device=self.device)
         self._angles = nothing, nothing  # cosines and signed sines, (positions, head width) each
         self.tokens_read = 0
 
@@ -86,26 +87,31 @@ class LlamaText:
         )
 
     def embed(self, ids: torch.Tensor) -> torch.Tensor:
-        """(1, tokens) -> (1, tokens, width)."""
+        """(..., tokens) -> (..., tokens, width)."""
         return self._embed(ids)
+
+    def room(self, tokens: int) -> int:
+        """How many tokens a memory is made for that must hold `tokens`; the model knows that many positions then."""
+        capacity = -(-tokens // _BLOCK) * _BLOCK
+        if capacity > len(self._angles[0]):
+            positions = torch.arange(capacity, device=self.device)[None]
+            cos, sin = self._rotary(torch.empty(0, dtype=self.dtype, device=self.device), positions)
+            # Turning needs (-second half, first half): the sign goes into the table.
+            sign = torch.ones(self.width, dtype=self.dtype, device=self.device)
+            sign[: self.width // 2] = -1
+            self._angles = cos[0].contiguous(), sin[0] * sign
+        return capacity
 
     def reserve(self, memory: Memory, tokens: int) -> None:
         """Make room in `memory` for `tokens` in all. Interrupted, it leaves everything as it was."""
-        capacity = -(-tokens // _BLOCK) * _BLOCK
-        if capacity > len(self._angles[0]):
-            positions = torch.arange(capacity, device=self._device)[None]
-            cos, sin = self._rotary(torch.empty(0, dtype=self._dtype, device=self._device), positions)
-            # Turning needs (-second half, first half): the sign goes into the table.
-            sign = torch.ones(self._width, dtype=self._dtype, device=self._device)
-            sign[: self._width // 2] = -1
-            self._angles = cos[0].contiguous(), sin[0] * sign
+        capacity = self.room(tokens)
         if memory.keys and capacity <= memory.keys[0].shape[2]:
             return
-        shape = (1, self._kv_heads, capacity, self._width)
+        shape = (1, self.kv_heads, capacity, self.width)
         filled = len(memory.ids)
         larger = []
         for kept in (memory.keys, memory.values):
-            new = [torch.empty(shape, dtype=self._dtype, device=self._device) for _ in self._layers]
+            new = [torch.empty(shape, dtype=self.dtype, device=self.device) for _ in range(self.layers)]
             for old, one in zip(kept, new, strict=False):
                 one[:, :, :filled] = old[:, :, :filled]
             larger.append(new)
@@ -119,34 +125,75 @@ class LlamaText:
         count = embedded.shape[1]
         start = len(memory.ids)
         end = start + count
-        cos, sin = (angles[start:end] for angles in self._angles)  # (tokens, head width)
         mask = None
         if start and count > 1:  # each of the new tokens sees all of the old ones and the new ones up to itself
-            mask = torch.ones(count, end, dtype=torch.bool, device=self._device).tril(start)
-        x = embedded  # (1, tokens, width)
-        for layer, keys, values in zip(self._layers, memory.keys, memory.values, strict=True):
-            heads = layer.qkv(layer.norm_before(x)).view(1, count, -1, self._width).transpose(1, 2)
-            turned = self._turned(heads[:, : self._heads + self._kv_heads], cos, sin)
-            keys[:, :, start:end] = turned[:, self._heads :]
-            values[:, :, start:end] = heads[:, self._heads + self._kv_heads :]
-            attended = functional.scaled_dot_product_attention(
-                turned[:, : self._heads],
-                keys[:, :, :end],
-                values[:, :, :end],
+            mask = torch.ones(count, end, dtype=torch.bool, device=self.device).tril(start)
+
+        def attend(layer: int, queries: torch.Tensor, keys: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
+            all_keys, all_values = memory.keys[layer], memory.values[layer]
+            all_keys[:, :, start:end] = keys
+            all_values[:, :, start:end] = values
+            return functional.scaled_dot_product_attention(
+                queries,
+                all_keys[:, :, :end],
+                all_values[:, :, :end],
                 attn_mask=mask,
                 is_causal=not start and count > 1,
-                enable_gqa=self._heads != self._kv_heads,
+                enable_gqa=self.grouped,
+            )
+
+        return self.through(embedded, slice(start, end), attend, slice(-1, None))
+
+    def through(
+        self, embedded: torch.Tensor, positions: slice | torch.Tensor, attend: Attend, wanted: slice | list[int]
+    ) -> torch.Tensor:
+        """Through all layers and the head; `attend` remembers keys and values and lets the queries look at them.
+
+        embedded: (1, tokens, width), of one text or of several. positions: of each token in its text. wanted: the
+        tokens whose successors are asked for. Returns their logits, (wanted, vocabulary).
+        """
+        count = embedded.shape[1]
+        cos, sin = (angles[positions] for angles in self._angles)  # (tokens, head width)
+        x = embedded  # (1, tokens, width)
+        for number, layer in enumerate(self._layers):
+            heads = layer.qkv(layer.norm_before(x)).view(1, count, -1, self.width).transpose(1, 2)
+            turned = self._turned(heads[:, : self._heads + self.kv_heads], cos, sin)
+            attended = attend(
+                number, turned[:, : self._heads], turned[:, self._heads :], heads[:, self._heads + self.kv_heads :]
             )
             x = x + layer.out(attended.transpose(1, 2).reshape(1, count, -1))
             gate, up = layer.gate_up(layer.norm_behind(x))
             x = x + layer.down(functional.silu(gate) * up)
         self.tokens_read += count
-        return self._head(self._norm(x[:, -1:]))[:, -1]
+        return self._head(self._norm(x[:, wanted]))[0]
 
     def _turned(self, x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> torch.Tensor:
         """Rotary positions; x: (1, heads, tokens, head width)."""
-        half = self._width // 2
+        half = self.width // 2
         return x * cos + torch.cat((x[..., half:], x[..., :half]), dim=-1) * sin
+
+
+def fuse_small(model: Any) -> None:
+    """Where a call costs more than its arithmetic, put ``qkv_proj`` and ``gate_up_proj`` beside what they join.
+
+    `LlamaText` takes them in their place.
+    """
+    its: Any = model.model.language_model
+    if sum(weight.nbytes for weight in its.parameters()) >= _FUSED_BELOW:
+        return
+    for layer in its.layers:
+        attention, mlp = layer.self_attn, layer.mlp
+        qkv, both = [attention.q_proj, attention.k_proj, attention.v_proj], [mlp.gate_proj, mlp.up_proj]
+        if all(type(one) is nn.Linear and one.bias is None for one in (*qkv, *both)):
+            attention.qkv_proj, mlp.gate_up_proj = _fused(qkv), _fused(both)
+
+
+def _fused(linears: list[nn.Linear]) -> nn.Linear:
+    """Several linear modules as one, whose outputs stand side by side."""
+    with torch.device("meta"):
+        fused = nn.Linear(linears[0].in_features, sum(one.out_features for one in linears), bias=False)
+    fused.weight = nn.Parameter(torch.cat([one.weight.detach() for one in linears]), requires_grad=False)
+    return fused
 
 
 Map = Callable[[torch.Tensor], torch.Tensor]
@@ -165,25 +212,17 @@ class _Layer:
     down: Map
 
     @classmethod
-    def of(cls, layer: Any, way: Way, *, fuse: bool) -> _Layer:
+    def of(cls, layer: Any) -> _Layer:
         attention, mlp = layer.self_attn, layer.mlp
-        qkv = [attention.q_proj, attention.k_proj, attention.v_proj]
-        both = [mlp.gate_proj, mlp.up_proj]
-        fuse = fuse and all(type(one) is nn.Linear and one.bias is None for one in (*qkv, *both))
+        fused = hasattr(attention, "qkv_proj")
         return cls(
             norm_before=_normed(layer.input_layernorm),
-            qkv=_fused(qkv) if fuse else _joined([_mapped(one, way) for one in qkv]),
-            out=_mapped(attention.o_proj, way),
+            qkv=attention.qkv_proj if fused else _joined([attention.q_proj, attention.k_proj, attention.v_proj]),
+            out=attention.o_proj,
             norm_behind=_normed(layer.post_attention_layernorm),
-            gate_up=_halved(_fused(both)) if fuse else _each([_mapped(one, way) for one in both]),
-            down=_mapped(mlp.down_proj, way),
+            gate_up=_halved(mlp.gate_up_proj) if fused else _each([mlp.gate_proj, mlp.up_proj]),
+            down=mlp.down_proj,
         )
-
-
-def _fused(linears: list[nn.Linear]) -> Map:
-    """Several linear modules as one, whose outputs stand side by side."""
-    weight = torch.cat([one.weight.detach() for one in linears])
-    return lambda x: functional.linear(x, weight)
 
 
 def _joined(maps: list[Map]) -> Map:
@@ -196,14 +235,6 @@ def _halved(both: Map) -> Maps:
 
 def _each(maps: list[Map]) -> Maps:
     return lambda x: tuple(one(x) for one in maps)
-
-
-def _mapped(linear: Any, way: Way) -> Map:
-    """A linear module as a function, single rows in the given way; a quantized one stays what it is."""
-    if type(linear) is not nn.Linear or linear.bias is not None:
-        return linear
-    weight = linear.weight
-    return lambda x: way(x, weight) if x.shape[1] == 1 else functional.linear(x, weight)
 
 
 def _normed(norm: Any) -> Map:

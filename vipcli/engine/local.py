@@ -18,6 +18,7 @@ import transformers
 from PIL import Image
 from safetensors import safe_open
 
+from vipcli.engine.batching import answer_together
 from vipcli.engine.catalog import Model, located, square_side, weight_files
 from vipcli.engine.checkpoint import (
     check_complete,
@@ -28,12 +29,13 @@ from vipcli.engine.checkpoint import (
     read_config,
     weigh,
 )
-from vipcli.engine.decode import decode, sampler
-from vipcli.engine.devices import Placement, choose_device, is_converted, place
-from vipcli.engine.llama import LlamaText, Memory
-from vipcli.engine.protocol import Finish, Generation, Request, Token
+from vipcli.engine.decode import Writing, decode, sampler
+from vipcli.engine.devices import Placement, choose_device, place
+from vipcli.engine.llama import LlamaText, Memory, fuse_small
+from vipcli.engine.packing import pack_all
+from vipcli.engine.protocol import Feed, Finish, Generation, Request, Result, Token
 from vipcli.engine.readers import PlainReader, Prompt, Reader, RememberingReader
-from vipcli.engine.vision import FeatureCache, trim_tower
+from vipcli.engine.vision import Eyes, trim_tower
 from vipcli.errors import MissingExtra, ModelError, PromptError, UsageError, VipError, quote
 from vipcli.images import Fit, fit
 from vipcli.prompt import IMAGE, Template
@@ -64,24 +66,49 @@ class LocalEngine:
         room = getattr(model.config.get_text_config(), "max_position_embeddings", None)
         self.context: int | None = room or None
         self.eos = _eos(model)
-        self.text = LlamaText(model) if self.side and is_llava(model.config) and LlamaText.runs(model) else None
-        self._seen, self._memory = FeatureCache(), Memory()
+        self.text: LlamaText | None = None
+        if self.side and is_llava(model.config) and LlamaText.runs(model):
+            fuse_small(model)
+            pack_all(model)
+            self.text = LlamaText(model)
+        self.eyes, self._memory = Eyes(model, self._pixels), Memory()
         self._last_square: tuple[np.ndarray, Fit, np.ndarray, bytes] | None = None
         self._image_tokens = None if self.text is None else _image_tokens(processor, self.side)
 
     def stream(self, request: Request) -> Generation:
         """Start answering `request`; see `vipcli.engine.protocol.Engine`."""
-        prompt = self._prompt(request)
-        self._check_length(len(prompt.ids), request.max_new_tokens)
+        prompt = self.prompt_of(request)
         return Generation(self._decode(request, prompt), len(prompt.ids))
 
     def room(self, request: Request) -> int | None:
         """How many tokens an answer to `request` may have; see `vipcli.engine.protocol.Engine`."""
         return None if self.context is None else self.context - len(self._prompt(request).ids)
 
+    def prompt_of(self, request: Request) -> Prompt:
+        """The prompt of `request` as the model reads it. Raises `PromptError` where the context has no room for it."""
+        prompt = self._prompt(request)
+        self._check_length(len(prompt.ids), request.max_new_tokens)
+        return prompt
+
+    def answers(self, feed: Feed, at_once: int | None = None) -> Iterator[Result]:
+        """Answer many requests; see `vipcli.engine.protocol.Engine`.
+
+        A model whose text part vip doesn't run itself (`LlamaText`) answers them one after the other.
+        """
+        with _in_one_sentence(self.name, self.model.device, "can't answer"):
+            yield from answer_together(self, feed, at_once) if self.text is not None else self._one_by_one(feed)
+
+    def _one_by_one(self, feed: Feed) -> Iterator[Result]:
+        while (job := feed.take(wait=True)) is not None:
+            try:
+                yield Result(job.key, self.stream(job.request).finished())
+            except VipError as error:
+                yield Result(job.key, None, error)
+
     def forget(self) -> None:
         """Forget what was read and seen, as if nothing had been asked yet."""
-        self._seen, self._memory = FeatureCache(), Memory()
+        self.eyes.forget()
+        self._memory = Memory()
 
     def prepare(self, request: Request) -> dict[str, torch.Tensor]:
         """The tensors of a request: ``input_ids`` (1, tokens), ``attention_mask``, ``pixel_values`` (1, 3, side, side).
@@ -97,11 +124,11 @@ class LocalEngine:
         picture, digest = self._square(request)
         tensors = functools.cache(lambda: self._tensors(request.prompt, picture))
         if self._image_tokens is None or request.prompt.count(IMAGE) != (picture is not None):
-            return Prompt(tensors()["input_ids"][0].tolist(), digest, tensors)
+            return Prompt(tensors()["input_ids"][0].tolist(), picture, digest, tensors)
         with _in_one_sentence(self.name, self.model.device, "can't take this prompt"):
             expanded = request.prompt.replace(IMAGE, IMAGE * self._image_tokens)
             ids = self.processor.tokenizer(expanded, add_special_tokens=not self._has_bos(expanded))["input_ids"]
-        return Prompt(ids, digest, tensors)
+        return Prompt(ids, picture, digest, tensors)
 
     def _square(self, request: Request) -> tuple[Any, bytes | None]:
         """A request's picture as the model gets it, and a digest of its pixels.
@@ -137,6 +164,12 @@ class LocalEngine:
                 if isinstance(value, torch.Tensor) and name != "token_type_ids"
             }
 
+    def _pixels(self, squares: list[Any]) -> torch.Tensor:
+        """Pictures as the model gets them -> ``pixel_values``."""
+        pictures = [Image.fromarray(square) for square in squares]
+        batch = self.processor.image_processor(images=pictures, return_tensors="pt", **self._images_kwargs)
+        return batch["pixel_values"].to(self.model.device, self.model.dtype)
+
     def _has_bos(self, prompt: str) -> bool:
         """Whether a chat template has written the beginning token already, which some tokenizers add."""
         bos = self.processor.tokenizer.bos_token
@@ -155,7 +188,6 @@ class LocalEngine:
             )
 
     def _decode(self, request: Request, prompt: Prompt) -> Generator[Token, None, Finish]:
-        tokenizer = self.processor.tokenizer
         reader = self._reader()
         try:
             with _in_one_sentence(self.name, self.model.device, "can't answer"):
@@ -164,22 +196,29 @@ class LocalEngine:
                         reader.begin(prompt, request.max_new_tokens),
                         reader.read,
                         sampler(request.temperature, request.top_p, request.seed, self.model.device),
-                        lambda ids: tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False),
-                        self.eos,
-                        request.stop,
-                        request.max_new_tokens,
+                        self.writing(request),
                     )
                 )
         finally:
             if isinstance(reader, RememberingReader):
                 self._memory = reader.memory
 
+    def writing(self, request: Request) -> Writing:
+        """The answer to `request`, before its first token."""
+        tokenizer = self.processor.tokenizer
+        return Writing(
+            lambda ids: tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False),
+            self.eos,
+            request.stop,
+            request.max_new_tokens,
+        )
+
     def _reader(self) -> Reader:
         """What reads one prompt and its answer. It is given what was read last; of two at a time, one starts anew."""
         if self.text is None:
             return PlainReader(self.model)
         memory, self._memory = self._memory, Memory()
-        return RememberingReader(self.model, self.text, self._seen, memory)
+        return RememberingReader(self.model, self.text, self.eyes, memory)
 
 
 def load(
@@ -224,8 +263,8 @@ def load(
         if device_map is None and load_in is None:
             _check_memory(model, placement)
         processor = load_processor(model, folder, config)
-        converted = is_converted(weights, placement.dtype) and not hasattr(config, "quantization_config")
-        if target.type == "cpu" and converted and "device_map" not in options:
+        quantized = hasattr(config, "quantization_config")
+        if target.type == "cpu" and not quantized and "device_map" not in options:
             loaded, report = _load_unmapped(architecture, folder, options)
         else:
             loaded, report = architecture.from_pretrained(folder, use_safetensors=True, **options)
@@ -236,10 +275,10 @@ def load(
 
 
 def _load_unmapped(architecture: Any, folder: Path, options: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
-    """Load with conversion: weight by weight through memory that is freed again.
+    """Load weight by weight through memory that is freed again.
 
-    transformers maps the file, and what is mapped stays beside what it was converted to: three times a checkpoint's
-    size from fp16 to fp32. Only where nothing is converted is mapping best, since the weights are then the file.
+    transformers maps the file, and what is mapped stays beside what it was converted to or packed for: three times a
+    checkpoint's size from fp16 to fp32.
     """
     files = [safe_open(folder / name, "pt", backend="pread") for name in weight_files(folder)]
     weights = {name: file.get_slice(name) for file in files for name in file.keys()}  # noqa: SIM118

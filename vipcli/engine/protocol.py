@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Collection, Generator, Iterator
+from collections.abc import Collection, Generator, Hashable, Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, Protocol
 
-from vipcli.errors import UsageError, quote
+from vipcli.errors import UsageError, VipError, quote
 
 if TYPE_CHECKING:
     import numpy as np
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from vipcli.images import Fit
     from vipcli.prompt import Template
 
-__all__ = ["Answer", "Engine", "Finish", "Generation", "Request", "Token"]
+__all__ = ["Answer", "Engine", "Feed", "Finish", "Generation", "Job", "Request", "Result", "Token"]
 
 Finish = Literal["stop", "length", "interrupted"]
 """Why an answer ended: by itself, at ``max_new_tokens``, or because the user stopped it."""
@@ -64,11 +64,13 @@ class Request:
 class Token:
     """One decoded token: its `id`, and the `text` that became certain with it (whole characters, maybe none).
 
-    `id` is None for text that was held back until the end.
+    `id` is None for text that was held back until the end, and for what a server sends, which has no ids. counts: how
+    many tokens prompt and answer have, from an engine that learns them while it answers; they hold from here on.
     """
 
     id: int | None
     text: str
+    counts: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True)
@@ -117,6 +119,8 @@ class Generation(Iterator[Token]):
         if not self._text:
             self._seconds_to_first = self._seconds
         self._count += token.id is not None
+        if token.counts is not None:
+            self._prompt_tokens, self._count = token.counts
         if not any(self._text):  # what a model writes behind the prompt usually begins with a blank
             token = replace(token, text=token.text.lstrip())
         self._text.append(token.text)
@@ -124,7 +128,7 @@ class Generation(Iterator[Token]):
 
     @property
     def prompt_tokens(self) -> int:
-        """How many tokens the prompt has, the picture's included."""
+        """How many tokens the prompt has, the picture's included; 0 until a server has said, if it does."""
         return self._prompt_tokens
 
     def close(self) -> None:
@@ -150,6 +154,31 @@ class Generation(Iterator[Token]):
         return self.answer
 
 
+@dataclass(frozen=True, eq=False)
+class Job:
+    """One request among many, and what its giver knows it by."""
+
+    key: Hashable
+    request: Request
+
+
+@dataclass(frozen=True)
+class Result:
+    """What became of a `Job`: its answer, or the error that it ended in."""
+
+    key: Hashable
+    answer: Answer | None
+    error: VipError | None = None
+
+
+class Feed(Protocol):
+    """Where an engine that answers many requests takes them from, when it has room for one."""
+
+    def take(self, wait: bool) -> Job | None:
+        """The next job; None where none is ready or, having waited, none will come."""
+        ...
+
+
 class Engine(Protocol):
     """Something that answers. ``local`` runs a checkpoint here; others may ask a server."""
 
@@ -168,6 +197,13 @@ class Engine(Protocol):
 
     def stream(self, request: Request) -> Generation:
         """Start answering `request`. Raises `PromptError` where the prompt can't fit the context."""
+        ...
+
+    def answers(self, feed: Feed) -> Iterator[Result]:
+        """Answer what `feed` gives, many at a time, each as soon as it is done; ends when nothing more comes.
+
+        A request that fails is a result with an error; what would fail every request is raised.
+        """
         ...
 
     def room(self, request: Request) -> int | None:

@@ -7,28 +7,30 @@ prompt, and no picture that was seen of late, is computed twice. `PlainReader` d
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 
 from vipcli.engine.llama import LlamaText, Memory
-from vipcli.engine.vision import FeatureCache, features
+from vipcli.engine.vision import Eyes
 from vipcli.errors import ModelError
 
-__all__ = ["PlainReader", "Prompt", "Reader", "RememberingReader"]
+__all__ = ["PlainReader", "Prompt", "Reader", "RememberingReader", "embed"]
 
 
 @dataclass(frozen=True)
 class Prompt:
     """A prompt as a model reads it.
 
-    ids: its tokens, with an image token for every patch. picture: a digest of the pixels, None without a picture.
-    tensors: makes what the processor makes of it (``input_ids``, ``attention_mask``, ``pixel_values``).
+    ids: its tokens, with an image token for every patch. square: the picture as the model gets it, before its colours
+    are normalised, and picture: a digest of that; None without a picture. tensors: makes what the processor makes of
+    it (``input_ids``, ``attention_mask``, ``pixel_values``).
     """
 
     ids: list[int]
+    square: Any
     picture: bytes | None
     tensors: Callable[[], dict[str, torch.Tensor]]
 
@@ -68,8 +70,8 @@ class PlainReader:
 class RememberingReader:
     """A LLaVA-like model around `LlamaText`, with what it has read and seen."""
 
-    def __init__(self, model: Any, text: LlamaText, seen: FeatureCache, memory: Memory) -> None:
-        self._model, self._text, self._seen = model, text, seen
+    def __init__(self, model: Any, text: LlamaText, eyes: Eyes, memory: Memory) -> None:
+        self._image_token, self._text, self._eyes = model.config.image_token_id, text, eyes
         self.memory = memory
 
     @torch.inference_mode()
@@ -78,40 +80,49 @@ class RememberingReader:
 
         Returns logits, (1, vocabulary).
         """
-        image_token = self._model.config.image_token_id
-        if prompt.picture is not None and image_token not in prompt.ids:
-            raise ModelError("its tokenizer and its config.json don't agree on which token stands for the picture")
         memory = self.memory
-        begin = min(memory.common(prompt.ids, prompt.picture, image_token), len(prompt.ids) - 1)
+        begin = min(memory.common(prompt.ids, prompt.picture, self._image_token), len(prompt.ids) - 1)
         del memory.ids[begin:]
         memory.picture = prompt.picture
         self._text.reserve(memory, len(prompt.ids) + answer)
-        new = prompt.ids[begin:]
-        embedded = self._text.embed(torch.tensor([new], device=self._model.device))  # (1, tokens, width)
-        if image_token in new:
-            here = [number for number, token in enumerate(new) if token == image_token]
-            seen = self._features(prompt)  # (patches, width)
-            if prompt.ids.count(image_token) != len(seen):
-                raise ModelError(f"its tokenizer makes {prompt.ids.count(image_token)} tokens of {len(seen)} patches")
-            embedded[0, here] = seen[-len(here) :].to(embedded.dtype)
-        logits = self._text.read(embedded, memory)
-        memory.ids += new
+        (embedded,) = embed([prompt], self._text, self._eyes, self._image_token, begin)
+        logits = self._text.read(embedded[None], memory)
+        memory.ids += prompt.ids[begin:]
         return logits
 
     @torch.inference_mode()
     def read(self, token: int) -> torch.Tensor:
         """Read one more token; returns logits, (1, vocabulary)."""
-        logits = self._text.read(self._text.embed(torch.tensor([[token]], device=self._model.device)), self.memory)
+        logits = self._text.read(self._text.embed(torch.tensor([[token]], device=self._text.device)), self.memory)
         self.memory.ids.append(token)
         return logits
 
-    def _features(self, prompt: Prompt) -> torch.Tensor:
-        assert prompt.picture is not None
-        found = self._seen.get(prompt.picture)  # (patches, width)
-        if found is None:
-            found = features(self._model, prompt.tensors()["pixel_values"])
-            self._seen.put(prompt.picture, found)
-        return found
+
+def embed(
+    prompts: Sequence[Prompt], text: LlamaText, eyes: Eyes, image_token: int, begin: int = 0
+) -> list[torch.Tensor]:
+    """What the text model reads of each prompt from token `begin` on: its tokens and, among them, its picture.
+
+    Returns (tokens, width) each. Raises `ModelError` where the tokens don't go with the picture.
+    """
+    squares = {}
+    for prompt in prompts:
+        if prompt.picture is not None and image_token not in prompt.ids:
+            raise ModelError("its tokenizer and its config.json don't agree on which token stands for the picture")
+        if prompt.picture is not None and image_token in prompt.ids[begin:]:
+            squares[prompt.picture] = prompt.square
+    seen = eyes.look(squares)  # (patches, width) each
+    found = []
+    for prompt in prompts:
+        new = torch.tensor(prompt.ids[begin:], device=text.device)
+        embedded = text.embed(new)
+        if prompt.picture is not None and prompt.picture in seen:
+            patches, here = seen[prompt.picture], (new == image_token).nonzero()[:, 0]
+            if (count := prompt.ids.count(image_token)) != len(patches):
+                raise ModelError(f"its tokenizer makes {count} tokens of {len(patches)} patches")
+            embedded[here] = patches[-len(here) :].to(embedded.dtype)
+        found.append(embedded)
+    return found
 
 
 Reader = PlainReader | RememberingReader

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
 
-__all__ = ["FeatureCache", "features", "trim_tower"]
+__all__ = ["Eyes", "features", "trim_tower"]
 
 _KEPT = 8  # pictures whose features are kept: 4.7 MB each for the 7B's 576 x 4096 in 16 bits
+_TOGETHER = 8  # pictures that are looked at together, beyond which little is gained
 
 
 def trim_tower(model: Any) -> None:
@@ -33,25 +35,36 @@ def trim_tower(model: Any) -> None:
 
 
 def features(model: Any, pixel_values: torch.Tensor) -> torch.Tensor:
-    """(1, 3, side, side) -> (patches, width of the text model)."""
+    """(pictures, 3, side, side) -> (pictures x patches, width of the text model)."""
     found = model.model.get_image_features(pixel_values=pixel_values).pooler_output
     return torch.cat(list(found), dim=0) if isinstance(found, list | tuple) else found.flatten(0, 1)
 
 
-class FeatureCache:
-    """Features of the last few pictures, by a digest of their pixels."""
+class Eyes:
+    """A LLaVA's eyes: pictures to features, several at a time; those of the last few are kept.
 
-    def __init__(self) -> None:
+    pixels: squares ((side, side, 3) uint8) -> ``pixel_values`` (pictures, 3, side, side).
+    """
+
+    def __init__(self, model: Any, pixels: Callable[[list[Any]], torch.Tensor]) -> None:
+        self._model, self._pixels = model, pixels
         self._kept: OrderedDict[bytes, torch.Tensor] = OrderedDict()
 
-    def get(self, picture: bytes) -> torch.Tensor | None:
-        """The features of a picture, if they are still here."""
-        if picture in self._kept:
+    def look(self, squares: Mapping[bytes, Any]) -> dict[bytes, torch.Tensor]:
+        """The features of pictures by their digests: (patches, width of the text model) each."""
+        found = {picture: self._kept[picture] for picture in squares if picture in self._kept}
+        new = [picture for picture in squares if picture not in found]
+        for begin in range(0, len(new), _TOGETHER):
+            some = new[begin : begin + _TOGETHER]
+            seen = features(self._model, self._pixels([squares[picture] for picture in some]))
+            found |= zip(some, seen.chunk(len(some)), strict=True)
+        for picture in squares:
+            self._kept[picture] = found[picture]
             self._kept.move_to_end(picture)
-        return self._kept.get(picture)
-
-    def put(self, picture: bytes, found: torch.Tensor) -> None:
-        """Keep the features of a picture, in place of the least wanted ones."""
-        self._kept[picture] = found
-        if len(self._kept) > _KEPT:
+        while len(self._kept) > _KEPT:  # the least wanted ones go
             self._kept.popitem(last=False)
+        return found
+
+    def forget(self) -> None:
+        """Forget what was seen."""
+        self._kept.clear()

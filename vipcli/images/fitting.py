@@ -59,6 +59,8 @@ def fit(picture: np.ndarray, side: int, mode: Fit = "pad") -> Fitted:
     """
     size = (picture.shape[1], picture.shape[0])
     left, top, width, height = _window(size, mode)
+    if size == (side, side):
+        return Fitted(side, (1.0, 1.0), (0.0, 0.0), np.array(picture, order="C"))
     if mode == "crop":
         picture = picture[top : top + height, left : left + width]
     thinned = -(-max(width, height) // _LONGEST)

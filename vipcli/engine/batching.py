@@ -1,0 +1,175 @@
+"""Many requests answered together: who has finished leaves, who waits comes in (continuous batching, Orca, OSDI 2022).
+
+The tokens are those of each request alone: every row reads its own prompt at its own positions (`Slots`), and picks and
+ends by the rules of the answer loop (`decode`). The work is shared where sharing pays: pictures are looked at several
+at a time, and one pass over the weights serves a token of every row.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import torch
+
+from vipcli.engine.decode import Writing, overflow, picked, sampler
+from vipcli.engine.devices import free_memory
+from vipcli.engine.protocol import Answer, Feed, Job, Result
+from vipcli.engine.readers import Prompt, embed
+from vipcli.engine.slots import Slots
+from vipcli.errors import ModelError, VipError
+
+if TYPE_CHECKING:
+    from vipcli.engine.local import LocalEngine
+
+__all__ = ["answer_together", "rows_that_fit"]
+
+_MOST = 32  # rows at a time, where memory would allow more: from here on a step's time grows with its rows
+_PATIENCE = 8  # steps that one who waits lets pass for others to come in with
+
+
+def answer_together(engine: LocalEngine, feed: Feed, at_once: int | None) -> Iterator[Result]:
+    """Answer what `feed` gives on an engine with a text model of its own; see `Engine.answers`.
+
+    at_once: rows at a time; None: as many as the memory holds. Where memory runs out, half as many go on, later more.
+    """
+    most = rows = at_once or rows_that_fit(engine)
+    batch, waiting = _Batch(engine), deque[_Row]()
+    steps = answered = 0
+    while True:
+        while len(batch.rows) + len(waiting) < rows:
+            job = feed.take(wait=not batch.rows and not waiting)
+            if job is None:
+                break
+            try:
+                waiting.append(_Row.of(engine, job))
+            except VipError as error:
+                yield Result(job.key, None, error)
+        if not batch.rows and not waiting:
+            return
+        try:
+            steps += 1
+            ready = min(len(waiting), rows - len(batch.rows))
+            if ready > 0 and (not batch.rows or ready >= rows // 4 or steps >= _PATIENCE):
+                steps = 0
+                done = batch.begin(waiting, ready)
+            else:
+                done = batch.step()
+        except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
+            if not _is_memory(error):
+                raise
+            crowd = [row.job for row in (*batch.rows, *waiting)]
+            batch, waiting = _Batch(engine), deque()
+            if rows == 1 or len(crowd) == 1:  # it was by itself
+                yield Result(crowd.pop(0).key, None, ModelError("out of memory even by itself; try --load-in 4bit"))
+            rows, answered = max(1, min(rows, len(crowd)) // 2), 0
+            waiting.extend(_Row.of(engine, job) for job in crowd)
+            continue
+        yield from done
+        answered += len(done)
+        if rows < most and answered >= 4 * rows:
+            rows, answered = min(most, rows + max(1, rows // 4)), 0
+
+
+def rows_that_fit(engine: LocalEngine) -> int:
+    """How many rows a batch may have: as half of the memory that is free holds at the model's whole context."""
+    assert engine.text is not None
+    row = Slots.bytes_per_token(engine.text) * min(engine.context or 2048, 2048)
+    return int(max(1, min(_MOST, free_memory(engine.text.device) // 2 // row)))
+
+
+def _is_memory(error: BaseException) -> bool:
+    """Whether memory ran out; on the CPU torch says so in a sentence alone."""
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or "allocate memory" in str(error)
+
+
+@dataclass(eq=False)
+class _Row:
+    """A request on its way through a batch."""
+
+    job: Job
+    prompt: Prompt
+    writing: Writing
+    pick: Callable[[torch.Tensor], torch.Tensor]
+    began: float = 0.0
+    first: float | None = None
+    last: int = 0
+    count: int = 0
+    texts: list[str] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, engine: LocalEngine, job: Job) -> _Row:
+        request = job.request
+        pick = sampler(request.temperature, request.top_p, request.seed, engine.model.device)
+        return cls(job, engine.prompt_of(request), engine.writing(request), pick)
+
+    def add(self, number: int | None, kind: torch.dtype) -> Result | None:
+        """Take the model's next id; the result, once there is one."""
+        if number is None:
+            return Result(self.job.key, None, overflow(kind))
+        now = time.monotonic()
+        self.first = self.first or now
+        for token in self.writing.add(number):
+            self.texts.append(token.text)
+            self.count += token.id is not None
+        self.last = number
+        if self.writing.finish is None:
+            return None
+        text = "".join(self.texts).strip()
+        seconds, to_first = now - self.began, self.first - self.began
+        return Result(
+            self.job.key,
+            Answer(text, self.writing.finish, len(self.prompt.ids), self.count, seconds, to_first),
+        )
+
+
+class _Batch:
+    """Rows that are being answered, each in the slot of its number."""
+
+    def __init__(self, engine: LocalEngine) -> None:
+        assert engine.text is not None
+        self._engine, self._text = engine, engine.text
+        self._slots = Slots(engine.text)
+        self.rows: list[_Row] = []
+
+    @torch.inference_mode()
+    def begin(self, waiting: deque[_Row], count: int) -> list[Result]:
+        """Let `count` of those who wait in; each gets its first token. Returns whose answer ended with that.
+
+        Whoever couldn't be let in, since memory ran out, still waits.
+        """
+        new = list(waiting)[:count]
+        now = time.monotonic()
+        for row in new:
+            row.began = now
+        engine, prompts = self._engine, [row.prompt for row in new]
+        logits = self._slots.begin(embed(prompts, self._text, engine.eyes, engine.model.config.image_token_id))
+        for _ in new:
+            waiting.popleft()
+        before = len(self.rows)
+        self.rows += new
+        return self._advance(logits, before)
+
+    @torch.inference_mode()
+    def step(self) -> list[Result]:
+        """One more token for every row. Returns whose answer ended with it."""
+        return self._advance(self._slots.step([row.last for row in self.rows]), 0)
+
+    def _advance(self, logits: torch.Tensor, first: int) -> list[Result]:
+        """Give the rows from `first` on their next token, logits (rows, vocabulary); who has ended leaves."""
+        rows = self.rows[first:]
+        results = [
+            row.add(number, logits.dtype)
+            for row, number in zip(rows, picked(logits, [row.pick for row in rows]), strict=True)
+        ]
+        for number in reversed(range(len(rows))):  # from the end, for the last row takes the place of one that leaves
+            result = results[number]
+            if result is not None:
+                self._slots.drop(first + number, wipe=result.error is not None)
+                last = self.rows.pop()
+                if first + number < len(self.rows):
+                    self.rows[first + number] = last
+        return [result for result in results if result is not None]
