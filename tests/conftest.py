@@ -1,11 +1,17 @@
-"""Checkpoints that tests load, built once a session (see `engine/checkpoints.py`)."""
+"""What tests share, made once a session: checkpoints to load (see `engine/checkpoints.py`), a browser."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+from browser import open_browser, why_no_browser
 from engine.checkpoints import random_model, write_published, write_saved
+
+if TYPE_CHECKING:
+    from selenium.webdriver import Chrome
 
 
 @pytest.fixture(scope="session")
@@ -30,3 +36,12 @@ def mistral_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def llava_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """LLaVA-1.5, for the auto class."""
     return write_saved(tmp_path_factory.mktemp("llava") / "llava", random_model(seed=3, family="Llava"))
+
+
+@pytest.fixture(scope="session")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chrome]:
+    """Headless Chromium, one for all tests (see `browser.py`): open a page of your own in it."""
+    if missing := why_no_browser():
+        pytest.skip(missing)
+    with open_browser(tmp_path_factory.mktemp("chromium")) as driver:
+        yield driver
