@@ -25,6 +25,7 @@ __all__ = [
     "doubts",
     "drop_stdout",
     "ended_by_ctrl_c",
+    "is_live_stderr",
     "is_lively",
     "line",
     "lines",
@@ -34,6 +35,7 @@ __all__ = [
     "prompt",
     "show_markdown",
     "status",
+    "stderr_console",
     "stream_answer",
     "timings",
     "unexpected",
@@ -303,6 +305,16 @@ def _all_lively() -> bool:
 def is_lively() -> bool:
     """Whether input and output are a terminal on which lines may be edited and redrawn."""
     return _lively(sys.stdin) and _lively(sys.stdout)
+
+
+def is_live_stderr() -> bool:
+    """Whether something may move on standard error."""
+    return _lively(sys.stderr)
+
+
+def stderr_console() -> Console:
+    """Rich's console for standard error, for what moves there."""
+    return _rich(stderr=True)
 
 
 def _lively(stream: Any) -> bool:

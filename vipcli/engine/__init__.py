@@ -15,7 +15,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from vipcli.doors import door
-from vipcli.engine.catalog import MODELS, Model, Square, card, input_square, located, pull, resolve, size_on_disk
+from vipcli.engine.catalog import (
+    MODELS,
+    Model,
+    Square,
+    card,
+    fingerprint,
+    input_square,
+    located,
+    pull,
+    resolve,
+    size_on_disk,
+)
 from vipcli.engine.protocol import Answer, Engine, Feed, Finish, Generation, Job, Request, Result, Token
 from vipcli.errors import UsageError, quote
 
@@ -25,6 +36,8 @@ if TYPE_CHECKING:
     from vipcli.engine.devices import choose_device as choose_device
     from vipcli.engine.devices import choose_dtype as choose_dtype
     from vipcli.engine.local import LocalEngine as LocalEngine
+    from vipcli.engine.local import Outline as Outline
+    from vipcli.engine.local import outline as outline
     from vipcli.engine.remote import RemoteEngine as RemoteEngine
     from vipcli.engine.remote import open_remote as open_remote
     from vipcli.engine.vision import features as features
@@ -35,7 +48,7 @@ __getattr__, _heavy = door(
     {
         "checkpoint": ("model_class", "read_config"),
         "devices": ("choose_device", "choose_dtype"),
-        "local": ("LocalEngine",),
+        "local": ("LocalEngine", "Outline", "outline"),
         "remote": ("RemoteEngine", "open_remote"),
         "vision": ("features", "trim_tower"),
     },
@@ -54,6 +67,7 @@ __all__ = [
     "Square",
     "Token",
     "card",
+    "fingerprint",
     "input_square",
     "located",
     "open_engine",

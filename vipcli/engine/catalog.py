@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ __all__ = [
     "Model",
     "Square",
     "card",
+    "fingerprint",
     "input_square",
     "located",
     "pull",
@@ -185,6 +187,15 @@ def weight_files(folder: Path) -> list[str]:
     if not index.is_file():
         return ["model.safetensors"]
     return sorted({str(shard) for shard in _object(_json(index).get("weight_map")).values()})
+
+
+def fingerprint(folder: Path) -> str:
+    """16 hexadecimal digits that tell a checkpoint from another: its config, and its weights' names and sizes."""
+    parts = [(folder / "config.json").read_bytes() if (folder / "config.json").is_file() else b""]
+    for name in weight_files(folder):
+        size = (folder / name).stat().st_size if (folder / name).is_file() else 0
+        parts.append(f"{name} {size}".encode("utf-8", "surrogateescape"))
+    return hashlib.blake2b(b"\n".join(parts), digest_size=8).hexdigest()
 
 
 def card(folder: Path) -> str | None:

@@ -50,7 +50,8 @@ class LlamaText:
     """The text model of a loaded image-text model, and its head.
 
     layers, kv_heads, width: of its keys and values (key-value heads, of so many numbers each); grouped: it has more
-    heads than those. tokens_read: how many tokens went through it so far, for whoever wants to know what was saved.
+    heads than those. small: calls cost it more than their arithmetic. tokens_read: how many tokens went through it so
+    far, for whoever wants to know what was saved.
     """
 
     def __init__(self, model: Any) -> None:
@@ -61,6 +62,7 @@ class LlamaText:
         self.grouped = self._heads != self.kv_heads
         self.width = its.layers[0].self_attn.head_dim
         self.dtype, self.device = model.dtype, its.embed_tokens.weight.device
+        self.small = _is_small(its)
         self._layers = [_Layer.of(layer) for layer in its.layers]
         self.layers = len(self._layers)
         self._head = model.lm_head
@@ -179,13 +181,19 @@ def fuse_small(model: Any) -> None:
     `LlamaText` takes them in their place.
     """
     its: Any = model.model.language_model
-    if sum(weight.nbytes for weight in its.parameters()) >= _FUSED_BELOW:
+    if not _is_small(its):
         return
     for layer in its.layers:
         attention, mlp = layer.self_attn, layer.mlp
         qkv, both = [attention.q_proj, attention.k_proj, attention.v_proj], [mlp.gate_proj, mlp.up_proj]
         if all(type(one) is nn.Linear and one.bias is None for one in (*qkv, *both)):
             attention.qkv_proj, mlp.gate_up_proj = _fused(qkv), _fused(both)
+
+
+def _is_small(its: Any) -> bool:
+    config = its.config
+    numbers = 4 * config.hidden_size + 3 * config.intermediate_size
+    return config.num_hidden_layers * config.hidden_size * numbers * its.dtype.itemsize < _FUSED_BELOW
 
 
 def _fused(linears: list[nn.Linear]) -> nn.Linear:

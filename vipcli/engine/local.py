@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import functools
 import hashlib
-from collections.abc import Collection, Generator, Iterator
+from collections.abc import Callable, Collection, Generator, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from PIL import Image
 from safetensors import safe_open
 
 from vipcli.engine.batching import answer_together
-from vipcli.engine.catalog import Model, located, square_side, weight_files
+from vipcli.engine.catalog import Model, input_square, located, square_side, weight_files
 from vipcli.engine.checkpoint import (
     check_complete,
     first_line,
@@ -35,12 +36,33 @@ from vipcli.engine.llama import LlamaText, Memory, fuse_small
 from vipcli.engine.packing import pack_all
 from vipcli.engine.protocol import Feed, Finish, Generation, Request, Result, Token
 from vipcli.engine.readers import PlainReader, Prompt, Reader, RememberingReader
-from vipcli.engine.vision import Eyes, trim_tower
+from vipcli.engine.vision import Eyes, lookup, trim_tower
 from vipcli.errors import MissingExtra, ModelError, PromptError, UsageError, VipError, quote
 from vipcli.images import Fit, fit
 from vipcli.prompt import IMAGE, Template
 
-__all__ = ["LocalEngine", "load"]
+__all__ = ["LocalEngine", "Outline", "load", "outline"]
+
+
+@dataclass(frozen=True)
+class Outline:
+    """What prompts and pictures must know of a model, without its weights; see `vipcli.engine.protocol.Engine`."""
+
+    name: str
+    side: int | None
+    patch: int
+    template: Template | None
+    special_tokens: Collection[str]
+
+
+def outline(model: Model) -> Outline:
+    """Read `model`'s files but for its weights. Raises `ModelError` where it isn't here, or isn't one."""
+    folder = _folder_of(model)
+    with _in_one_sentence(model.name, torch.device("cpu"), "can't be read"):
+        processor = load_processor(model, folder, read_config(model, folder))
+        square = input_square(model)
+        side, patch = (None, 14) if square is None else (square.side, square.patch)
+        return Outline(model.name, side, patch, _template(processor), _special_tokens(processor.tokenizer))
 
 
 class LocalEngine:
@@ -67,7 +89,9 @@ class LocalEngine:
         self.context: int | None = room or None
         self.eos = _eos(model)
         self.text: LlamaText | None = None
+        self._lookup: Callable[[list[Any]], np.ndarray] | None = None
         if self.side and is_llava(model.config) and LlamaText.runs(model):
+            self._lookup = lookup(its, self.side, **self._images_kwargs)
             fuse_small(model)
             pack_all(model)
             self.text = LlamaText(model)
@@ -96,7 +120,11 @@ class LocalEngine:
         A model whose text part vip doesn't run itself (`LlamaText`) answers them one after the other.
         """
         with _in_one_sentence(self.name, self.model.device, "can't answer"):
-            yield from answer_together(self, feed, at_once) if self.text is not None else self._one_by_one(feed)
+            if self.text is None:
+                yield from self._one_by_one(feed)
+            else:
+                with _a_core_for_others(self.text):
+                    yield from answer_together(self, feed, at_once)
 
     def _one_by_one(self, feed: Feed) -> Iterator[Result]:
         while (job := feed.take(wait=True)) is not None:
@@ -166,6 +194,8 @@ class LocalEngine:
 
     def _pixels(self, squares: list[Any]) -> torch.Tensor:
         """Pictures as the model gets them -> ``pixel_values``."""
+        if self._lookup is not None:
+            return torch.from_numpy(self._lookup(squares)).to(self.model.device, self.model.dtype)
         pictures = [Image.fromarray(square) for square in squares]
         batch = self.processor.image_processor(images=pictures, return_tensors="pt", **self._images_kwargs)
         return batch["pixel_values"].to(self.model.device, self.model.dtype)
@@ -238,10 +268,7 @@ def load(
     if device_map not in (None, "auto"):
         raise UsageError(f"--device-map {quote(device_map)}: only auto is known")
     target = choose_device(device)
-    folder = located(model)
-    if folder is None:
-        size = f" ({model.gigabytes:g} GB)" if model.gigabytes else ""
-        raise ModelError(f"{quote(model.name)} isn't on this machine{size}; get it with: vip models pull {model.name}")
+    folder = _folder_of(model)
     with _in_one_sentence(model.name, target, "can't be loaded"):
         config = read_config(model, folder)
         architecture = model_class(config)
@@ -274,6 +301,14 @@ def load(
         return LocalEngine(model.name, loaded.eval(), processor)
 
 
+def _folder_of(model: Model) -> Path:
+    folder = located(model)
+    if folder is None:
+        size = f" ({model.gigabytes:g} GB)" if model.gigabytes else ""
+        raise ModelError(f"{quote(model.name)} isn't on this machine{size}; get it with: vip models pull {model.name}")
+    return folder
+
+
 def _load_unmapped(architecture: Any, folder: Path, options: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
     """Load weight by weight through memory that is freed again.
 
@@ -302,6 +337,21 @@ def _in_one_sentence(name: str, device: torch.device, failed: str) -> Iterator[N
         ) from error
     except Exception as error:
         raise ModelError(f"{quote(name)} {failed}: {first_line(error)}") from error
+
+
+@contextmanager
+def _a_core_for_others(text: LlamaText) -> Iterator[None]:
+    """Leave a core to whoever prepares what is asked, where a small model would wait for it at every product.
+
+    On two cores a thousand pictures take `tiny` 5.5 s so, and 8.5 s where both sides want both cores.
+    """
+    threads = torch.get_num_threads()
+    if text.device.type == "cpu" and text.small and threads > 1:
+        torch.set_num_threads(threads - 1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _check_memory(model: Model, placement: Placement) -> None:

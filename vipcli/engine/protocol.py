@@ -199,10 +199,11 @@ class Engine(Protocol):
         """Start answering `request`. Raises `PromptError` where the prompt can't fit the context."""
         ...
 
-    def answers(self, feed: Feed) -> Iterator[Result]:
+    def answers(self, feed: Feed, at_once: int | None = None) -> Iterator[Result]:
         """Answer what `feed` gives, many at a time, each as soon as it is done; ends when nothing more comes.
 
-        A request that fails is a result with an error; what would fail every request is raised.
+        at_once: how many at a time; None: as many as there is room for. A request that fails is a result with an error;
+        what would fail every request is raised.
         """
         ...
 

@@ -67,14 +67,16 @@ class RemoteEngine:
         messages_of(request)
         return Generation(self._tokens(request), 0)
 
-    def answers(self, feed: Feed) -> Iterator[Result]:
-        """Answer what `feed` gives, up to `concurrency` requests at a time, each in a thread.
+    def answers(self, feed: Feed, at_once: int | None = None) -> Iterator[Result]:
+        """Answer what `feed` gives, `at_once` (None: `concurrency`) requests at a time, each in a thread.
 
         The feed is only asked from here. Raises `ModelError` once three requests in a row fail as any would (nothing
         answers, a key is refused, ...). Closing the iterator disconnects from the server at once.
         """
         with contextlib.closing(self._wire.another()) as wire:
-            yield from in_flight(feed, lambda request: self._answer(request, wire), self.concurrency, wire.cut)
+            yield from in_flight(
+                feed, lambda request: self._answer(request, wire), at_once or self.concurrency, wire.cut
+            )
 
     def close(self) -> None:
         """Disconnect from the server."""

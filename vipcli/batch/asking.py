@@ -1,0 +1,79 @@
+"""What is asked of every picture of a source: the question's template, and how markers become items."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from vipcli.batch.items import BadItem, Item, MarkerText
+from vipcli.errors import UsageError, quote
+from vipcli.markers.formats import Rle
+
+__all__ = ["Asking", "asked", "fill"]
+
+
+@dataclass(frozen=True)
+class Asking:
+    """What is asked of every picture.
+
+    question: a template (see `fill`); None: each item has its own. each: a question for every marker, not one for all
+    of a picture; None: as is usual for the source. markers: put on every picture, behind its own. coords, box_format:
+    what the numbers of a manifest's markers count.
+    """
+
+    question: str | None = None
+    each: bool | None = None
+    markers: tuple[MarkerText, ...] = ()
+    coords: str = "pixels"
+    box_format: str = "xyxy"
+
+
+def asked(item: Item, asking: Asking) -> Iterator[Item | BadItem]:
+    """`item` as it is asked: its question filled in, once or, where `asking` says so, once for every marker."""
+    markers = (*item.markers, *asking.markers)
+    if asking.each and len(markers) > 1:
+        for number, marker in enumerate(markers, 1):
+            yield _filled(replace(item, id=f"{item.id}#{number}", markers=(marker,)), asking)
+    else:
+        yield _filled(replace(item, markers=markers), asking)
+
+
+def fill(template: str, values: Mapping[str, Any]) -> str:
+    """Put `values` into the ``{name}`` places of a question template; ``{{`` and ``}}`` are braces.
+
+    An ``@`` in a value is a plain one, not a marker's name. Raises `UsageError` for a name that isn't among the values.
+    """
+
+    def value(match: re.Match[str]) -> str:
+        if match[0] in ("{{", "}}"):
+            return match[0][0]
+        name = match[1].strip()
+        if values.get(name) is None:
+            known = ", ".join(f"{{{quote(str(one))}}}" for one in values) or "none"
+            raise UsageError(f"the question has {{{quote(name)}}}, which this item lacks; it has {known}")
+        return str(values[name]).replace("@", "@@")
+
+    return re.sub(r"\{\{|\}\}|\{([^{}]*)\}", value, template)
+
+
+def _filled(item: Item, asking: Asking) -> Item | BadItem:
+    template = item.question if asking.question is None else asking.question
+    names = {"name": _name(item.markers)} if item.markers else {}
+    values = {"id": item.id, "question": item.question or None, **names, **item.fields}
+    if not template.strip():
+        return BadItem(item.id, item.where, "it has no question, and no -q asks one", item.image)
+    if asking.question is None:  # a manifest's own question is no template
+        return item
+    try:
+        return replace(item, question=fill(template, values))
+    except UsageError as error:
+        return BadItem(item.id, item.where, str(error), item.image)
+
+
+def _name(markers: tuple[MarkerText | Rle, ...]) -> str:
+    """What the first marker is called: its name, or 1."""
+    first = markers[0]
+    found = None if isinstance(first, Rle) else re.match(r"(?:[A-Za-z]+:)?(\w[\w-]{0,63})=", first.text)
+    return found[1] if found else "1"

@@ -1,0 +1,160 @@
+"""The way from a source to the model: items still to be asked, prepared ahead of it, handed out as requests."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+from vipcli.batch.items import BadItem, Item
+from vipcli.batch.preparing import Facts, Prepared, prepare
+from vipcli.batch.workers import Workers
+from vipcli.engine import Job, Request
+from vipcli.errors import UsageError, VipError, quote
+from vipcli.prompt import Conversation, Turn, neutralise, render, stop_texts
+
+if TYPE_CHECKING:
+    from vipcli.batch.journal import Journal
+    from vipcli.engine import Engine
+    from vipcli.prompt import Template
+
+__all__ = ["Feeder", "Ready", "digest_of", "request_of"]
+
+
+class Speaks(Protocol):
+    """What a prompt must know of a model; see `vipcli.engine.Engine`."""
+
+    @property
+    def special_tokens(self) -> Collection[str]:
+        """What a user's text must not contain as such."""
+
+    @property
+    def template(self) -> Template | None:
+        """The checkpoint's own chat template."""
+
+
+@dataclass(frozen=True, eq=False)
+class Ready:
+    """An item as it is asked: what was drawn, and the prompt."""
+
+    item: Item
+    prepared: Prepared
+    prompt: str
+
+
+class Feeder:
+    """Hands an engine its requests; see `vipcli.engine.Feed`.
+
+    items: what is to be asked; those that `journal` has are left out, and said where they have changed. failed: called
+    with an item and the sentence of what is wrong with it. system, prompt_style, options: of every request. ahead: how
+    many items are prepared ahead of the model. skipped: items that were answered before. waited: seconds for which the
+    model had nothing to do. Raises `UsageError` where an item isn't what it was when it was answered.
+    """
+
+    def __init__(
+        self,
+        items: Iterator[Item | BadItem],
+        engine: Engine,
+        facts: Facts,
+        journal: Journal,
+        workers: Workers,
+        failed: Callable[[Item | BadItem, VipError], None],
+        *,
+        system: str | None,
+        prompt_style: str,
+        options: dict[str, Any],
+        ahead: int,
+    ) -> None:
+        self._items, self._engine, self._facts, self._journal = items, engine, facts, journal
+        self._workers, self._failed, self._ahead = workers, failed, ahead
+        self._system, self._style, self._options = system, prompt_style, options
+        self._seen: set[int] = set()
+        self._ended = False
+        self.skipped = 0
+        self.waited = 0.0
+
+    def take(self, wait: bool) -> Job | None:
+        """The next request; see `vipcli.engine.Feed`."""
+        began = time.monotonic()
+        while True:
+            self._prepare_ahead()
+            done = self._workers.get(wait)
+            if done is None:
+                if not wait or (self._ended and not self._workers.busy):
+                    break
+                continue
+            item, prepared = done
+            try:
+                if isinstance(prepared, VipError):
+                    raise prepared
+                job = self._job(item, prepared)
+            except VipError as error:
+                self._failed(item, error)
+                continue
+            if wait:
+                self.waited += time.monotonic() - began
+            return job
+        return None
+
+    def _prepare_ahead(self) -> None:
+        while not self._ended and self._workers.busy < self._ahead:
+            item = next(self._items, None)
+            if item is None:
+                self._ended = True
+                return
+            key = hash(item.id)
+            if key in self._seen:
+                self._failed(item, UsageError(f"its id {quote(item.id)!r} stands there twice"))
+                continue
+            self._seen.add(key)
+            if isinstance(item, BadItem):
+                self._failed(item, UsageError(item.sentence))
+                continue
+            before = self._journal.has(item.id)
+            if before is None:
+                self._workers.put(item, prepare, item, self._facts)
+            elif before == int(digest_of(item), 16):
+                self.skipped += 1
+            else:
+                raise UsageError(
+                    f"{quote(item.where or item.id)}: its picture, markers or question have changed since it was "
+                    "answered: name another --output"
+                )
+
+    def _job(self, item: Item, prepared: Prepared) -> Job:
+        request = request_of(item, prepared, self._engine, self._system, self._style, self._options)
+        return Job(Ready(item, prepared, request.prompt), request)
+
+
+def request_of(
+    item: Item, prepared: Prepared, engine: Speaks, system: str | None, prompt_style: str, options: Mapping[str, Any]
+) -> Request:
+    """The request that asks `engine` about an item made ready. Raises `VipError` where it can't be one.
+
+    system, prompt_style, options: see `vipcli.prompt.render` and `Request`; what the item has of its own goes first.
+    """
+    special = engine.special_tokens
+    system = system if item.system is None else item.system
+    turns = [Turn(neutralise(turn.question, special), neutralise(turn.answer or "", special)) for turn in item.turns]
+    conversation = Conversation(
+        (*turns, Turn(prepared.question)),
+        None if system is None else neutralise(system, special),
+        None if item.image is None else item.picture,
+    )
+    if not prepared.question:
+        raise UsageError("the question is empty")
+    prompt = render(conversation, prompt_style, engine.template)
+    return Request(prepared.picture, prompt, stop=stop_texts(prompt), **{**options, **item.options})
+
+
+def digest_of(item: Item) -> str:
+    """16 hexadecimal digits that change with the question, and with the size of the picture's file."""
+    size: int | None = None
+    if item.image is not None:
+        try:
+            size = os.stat(item.image).st_size
+        except (OSError, ValueError):  # it is an address, or isn't there
+            size = None
+    return item.digest(size)

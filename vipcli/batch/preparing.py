@@ -1,0 +1,156 @@
+"""From an item to what a model is asked: the picture opened, marked and fitted, the question expanded.
+
+This is the work of processes beside the model; nothing here loads torch.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import contextlib
+import io
+import re
+import warnings
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from vipcli.batch.items import Item, MarkerText
+from vipcli.errors import MarkerError, PictureError, VipError, VipWarning
+from vipcli.markers.formats import Rle
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from vipcli.images import Fit
+    from vipcli.markers import Marker
+    from vipcli.pointing import Marked
+
+__all__ = ["Facts", "Prepared", "marked_picture", "prepare", "thumbnail"]
+
+_THUMBNAIL = 320  # pixels of its longer side
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What preparing must know of the model and the job.
+
+    side, patch: of the model's square; side None: it takes pictures of any shape. fit: how one becomes that square.
+    special_tokens: what a question must not contain as such. tags: number every marker. strict: a doubt is an error.
+    """
+
+    side: int | None = None
+    patch: int = 14
+    fit: Fit = "pad"
+    special_tokens: Collection[str] = frozenset()
+    tags: bool = False
+    strict: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """An item made ready.
+
+    picture: (height, width, 3) uint8, the model's square where it has one; None: the question is about none. question:
+    as it goes into the prompt. markers: as drawn, in the grammar. doubts: sentences, of what may not be seen.
+    """
+
+    picture: np.ndarray | None
+    question: str
+    markers: tuple[str, ...] = ()
+    doubts: tuple[str, ...] = ()
+
+
+def prepare(item: Item, facts: Facts) -> Prepared:
+    """Make `item` ready. Raises `VipError` with one sentence where it can't be asked."""
+    from vipcli.images import fit, frame
+    from vipcli.markers import named, warn_if_unseen
+    from vipcli.prompt import expand, neutralise
+
+    question = neutralise(item.question.strip(), facts.special_tokens)
+    if item.image is None:
+        return Prepared(None, expand(question, {}))
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", VipWarning)
+        marked = marked_picture(item, facts)
+        question = expand(question, named(marked.markers))
+        picture = marked.picture
+        if facts.side is not None:
+            where = frame(marked.size, facts.side, facts.fit)
+            warn_if_unseen(marked.markers, marked.size, where, facts.patch)
+            picture = fit(picture, facts.side, facts.fit).picture
+    doubts = tuple(dict.fromkeys(str(one.message) for one in caught if issubclass(one.category, VipWarning)))
+    if doubts and facts.strict:
+        raise MarkerError(f"{doubts[0]} (--strict)")
+    return Prepared(picture, question, tuple(map(_written, marked.markers)), doubts)
+
+
+def marked_picture(item: Item, facts: Facts) -> Marked:
+    """The picture of `item` with its markers. Raises `VipError` with one sentence."""
+    from vipcli.images import open_picture
+    from vipcli.pointing import mark
+
+    assert item.image is not None
+    picture = open_picture(_source(item.image))
+    size = (picture.shape[1], picture.shape[0])
+    if item.size is not None and item.size != size:
+        told = f"{item.size[0]} x {item.size[1]}"
+        turned = " turned by its EXIF orientation" if item.size == size[::-1] else ""
+        raise PictureError(
+            f"the picture is {size[0]} x {size[1]} pixels{turned} and the annotations are for {told}: "
+            "its markers would lie beside what they mean"
+        )
+    return mark(picture, [_marker(one, size) for one in item.markers], tags=facts.tags)
+
+
+def thumbnail(item: Item, facts: Facts) -> bytes | None:
+    """A small JPEG of the marked picture; None where it can't be had."""
+    from PIL import Image
+
+    if item.image is None:
+        return None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            picture = Image.fromarray(marked_picture(item, facts).picture)
+        except VipError:
+            return None
+    picture.thumbnail((_THUMBNAIL, _THUMBNAIL), Image.Resampling.BICUBIC, reducing_gap=2.0)
+    data = io.BytesIO()
+    picture.save(data, "JPEG", quality=80)
+    return data.getvalue()
+
+
+def _source(image: str) -> Any:
+    """What `open_picture` takes: a path or URL, or the bytes of a ``data:`` URI."""
+    match = re.match(r"data:[\w.+/-]*;base64,", image[:200])
+    if image[:5].lower() != "data:":
+        return image
+    if match is None:
+        raise PictureError("a data: URI must hold base64: data:image/png;base64,...")
+    try:
+        return io.BytesIO(base64.b64decode(image[match.end() :], validate=True))
+    except binascii.Error:
+        raise PictureError("a data: URI holds broken base64") from None
+
+
+def _marker(marker: MarkerText | Rle, size: tuple[int, int]) -> Marker:
+    from vipcli.markers import parse
+
+    if isinstance(marker, Rle):
+        return marker.mask(size)
+    coords: Any = marker.coords
+    box_format: Any = marker.box_format
+    return parse(marker.text, size, kind=marker.kind, coords=coords, box_format=box_format)
+
+
+def _written(marker: Marker) -> str:
+    """A marker as drawn, in the grammar, to a thousandth of a pixel; of a mask that has no text, where it lies."""
+    from vipcli.markers import Mask, render
+
+    if isinstance(marker, Mask) and marker.bitmap is not None:
+        x1, y1, x2, y2 = marker.bounds
+        return render(replace(marker, file=marker.file or f"within {x1:g},{y1:g},{x2:g},{y2:g}"))
+    with contextlib.suppress(MarkerError):  # where so little is all that there is of it
+        marker = marker.with_points([(round(x, 3), round(y, 3)) for x, y in marker.points])
+    return render(marker)

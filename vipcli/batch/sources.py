@@ -1,0 +1,198 @@
+"""Where items come from: folders, lists of files, manifests, annotations, request files. Each can be read again."""
+
+from __future__ import annotations
+
+import fnmatch
+import heapq
+import os
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from hashlib import blake2b
+from pathlib import Path
+
+from vipcli.batch.asking import Asking, asked
+from vipcli.batch.items import BadItem, Item, MarkerText
+from vipcli.batch.manifests import check_columns, placed, read_csv, read_jsonl, read_lines
+from vipcli.batch.requests import is_request_file, read_requests
+from vipcli.errors import UsageError, quote
+from vipcli.markers.formats import AnnotatedPicture, Format, Problem, Rle, recognise
+
+__all__ = ["SUFFIXES", "Source", "open_source"]
+
+SUFFIXES = frozenset([".avif", ".bmp", ".gif", ".heic", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"])
+"""What a picture's file name ends in."""
+
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """Items that can be read again and again, in the same order.
+
+    name: what a user calls it. path: the file or folder; None for several, or standard input. form: the format of
+    annotations. requests: it is a file of OpenAI requests.
+    """
+
+    name: str
+    path: Path | None
+    read: Callable[[], Iterator[Item | BadItem]]
+    form: Format | None = None
+    requests: bool = False
+
+    def items(self, sample: int | None = None) -> Iterator[Item | BadItem]:
+        """All items, or a `sample` of so many: always the same ones, spread over the whole."""
+        if sample is None:
+            yield from self.read()
+            return
+        ids = heapq.nsmallest(
+            sample, ((blake2b(item.id.encode("utf-8", "replace")).digest(), item.id) for item in self.read())
+        )
+        wanted = {name for _, name in ids}
+        yield from (item for item in self.read() if item.id in wanted)
+
+
+def open_source(
+    names: Sequence[str],
+    asking: Asking,
+    *,
+    recursive: bool = False,
+    include: Sequence[str] = (),
+    exclude: Sequence[str] = (),
+    images: str | None = None,
+) -> Source:
+    """The source that the command line names.
+
+    names: one folder, manifest, annotation file, request file or ``-`` (paths or JSON lines on standard input), or
+    pictures. recursive, include, exclude: which pictures of a folder. images: where the pictures of annotations lie.
+    Raises `UsageError` where it can't be one, or can't be asked.
+    """
+    if any(not name for name in names):
+        raise UsageError("SOURCE: the path is empty")
+    name = names[0]
+    if len(names) > 1 or _is_picture(name):
+        _need_question(asking, "a picture")
+        return Source(f"{len(names)} pictures", None, lambda: _pictures(names, asking))
+    if name == "-":
+        lines = _stdin_lines()
+        reads_json = next((line.lstrip().startswith("{") for line in lines if line.strip()), False)
+        if reads_json:
+            return Source("standard input", None, lambda: read_jsonl(lines, "standard input", None, asking))
+        _need_question(asking, "a list of pictures")
+        return Source("standard input", None, lambda: _listed(lines, None, asking))
+    path = Path(name)
+    if not os.path.exists(path):
+        raise UsageError(f"there is no {quote(name)}: SOURCE is a folder, a manifest, annotations or pictures")
+    if images is not None and not os.path.isdir(images):
+        raise UsageError(f"--images {quote(images)}: there is no such folder")
+    if form := recognise(path):
+        _need_question(asking, f"{quote(name)} ({form.name})")
+        folder = None if images is None else Path(images)
+        return Source(name, path, lambda: _annotated(form.read(path, folder), asking), form)
+    if os.path.isdir(path):
+        _need_question(asking, quote(name))
+        return Source(name, path, lambda: _folder(path, asking, recursive, include, exclude))
+    base = Path(images) if images is not None else path.parent
+    if is_request_file(path):
+        return Source(name, path, lambda: read_requests(path, asking), requests=True)
+    suffix = path.suffix.lower()
+    if suffix == ".csv":
+        check_columns(path, asking)
+        return Source(name, path, lambda: read_csv(path, base, asking))
+    if suffix in (".jsonl", ".ndjson"):
+        return Source(name, path, lambda: read_jsonl(read_lines(path), path.name, base, asking))
+    if suffix == ".txt":
+        _need_question(asking, quote(name))
+        return Source(name, path, lambda: _listed(read_lines(path), base, asking))
+    raise UsageError(
+        f"{quote(name)} is no source that vip knows: use a folder, pictures, a .jsonl, .csv or .txt list, or the "
+        "annotations of COCO, YOLO, VOC, LabelMe, CVAT or Label Studio"
+    )
+
+
+def _need_question(asking: Asking, name: str) -> None:
+    if asking.question is None:
+        raise UsageError(f'{name} has no questions of its own: give one, like -q "What is this?"')
+
+
+def _is_picture(name: str) -> bool:
+    return Path(name).suffix.lower() in SUFFIXES or name.lower().startswith(("http://", "https://"))
+
+
+def _pictures(names: Iterable[str], asking: Asking, base: Path | None = None) -> Iterator[Item | BadItem]:
+    for name in names:
+        yield from asked(Item(name, placed(name, base), "", where=name), asking)
+
+
+def _folder(
+    folder: Path, asking: Asking, recursive: bool, include: Sequence[str], exclude: Sequence[str]
+) -> Iterator[Item | BadItem]:
+    for name in _names(folder, "", recursive):
+        if Path(name).suffix.lower() not in SUFFIXES:
+            continue
+        if include and not any(_matches(name, pattern) for pattern in include):
+            continue
+        if any(_matches(name, pattern) for pattern in exclude):
+            continue
+        yield from asked(Item(name, str(folder / name), "", where=name), asking)
+
+
+def _names(folder: Path, below: str, recursive: bool) -> Iterator[str]:
+    """The files of a folder and, after them, of those below it, sorted, as paths relative to `folder`."""
+    try:
+        with os.scandir(folder / below) as found:
+            entries = sorted(found, key=lambda entry: entry.name)
+    except OSError as error:
+        raise UsageError(f"{quote(str(folder / below))}: the folder can't be read: {error.strerror}") from error
+    yield from (below + entry.name for entry in entries if entry.is_file())
+    if recursive:
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False) and not entry.name.startswith("."):
+                yield from _names(folder, f"{below}{entry.name}/", recursive)
+
+
+def _matches(name: str, pattern: str) -> bool:
+    """Whether a glob is the path's, or, without a slash, the file name's."""
+    return fnmatch.fnmatch(name if "/" in pattern else os.path.basename(name), pattern)
+
+
+def _listed(lines: Iterable[str], base: Path | None, asking: Asking) -> Iterator[Item | BadItem]:
+    """A picture a line; empty lines and those that begin with # are left out."""
+    names = (line.strip() for line in lines)
+    yield from _pictures((name for name in names if name and not name.startswith("#")), asking, base)
+
+
+def _annotated(pictures: Iterator[AnnotatedPicture | Problem], asking: Asking) -> Iterator[Item | BadItem]:
+    """One item for each region or, with ``--all``, for each picture that has any."""
+    for picture in pictures:
+        if isinstance(picture, Problem):
+            yield BadItem(picture.id, picture.where, picture.sentence)
+            continue
+        item = Item(picture.id, picture.path, "", size=picture.size, where=picture.where)
+        if asking.each is False:
+            if picture.regions:
+                markers = tuple(_marker(region.marker) for region in picture.regions)
+                yield from asked(replace(item, markers=markers, region=(picture.id, None)), asking)
+            continue
+        for region in picture.regions:
+            values = {"label": region.label, "region": region.id, **region.attributes}
+            fields = {name: value for name, value in values.items() if value is not None}
+            one = replace(
+                item,
+                id=f"{picture.id}#{region.id}",
+                markers=(_marker(region.marker),),
+                region=(picture.id, region.id),
+                fields=fields,
+            )
+            yield from asked(one, asking)
+
+
+def _marker(marker: str | Rle) -> MarkerText | Rle:
+    return MarkerText(marker) if isinstance(marker, str) else marker
+
+
+def _stdin_lines() -> list[str]:
+    stdin = getattr(sys.stdin, "buffer", None)
+    if stdin is None or stdin.isatty():
+        raise UsageError(
+            "standard input is a terminal: pipe a list of pictures, as in: find . -name '*.jpg' | vip batch - ..."
+        )
+    return stdin.read().decode("utf-8", "surrogateescape").splitlines()
