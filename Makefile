@@ -1,5 +1,5 @@
 # One verb for each chore. Everything runs in .venv, which `make setup` makes.
-.PHONY: setup test lint fix types docs bench
+.PHONY: setup test lint fix types docs bench bench-batch
 
 setup:
 	@sh setup.sh
@@ -23,3 +23,6 @@ docs: setup
 
 bench: setup
 	.venv/bin/python tests/bench.py
+
+bench-batch: setup
+	.venv/bin/python tests/bench_batch.py

@@ -3,6 +3,10 @@
 The scenes are drawn from seeds. The answers in `readme.png` are the embedded model's own, given while it is made.
 """
 
+import shutil
+import subprocess
+import sys
+import tempfile
 import warnings
 from pathlib import Path
 
@@ -40,6 +44,27 @@ def main() -> None:
         save_picture(compose(np.random.default_rng(seed), (640, 480), 4).picture, HERE / name)
     mark(HERE / "lost.png", ALL_KINDS).save(HERE / "markers.png")
     readme_picture().save(HERE / "readme.png")
+    report_picture(HERE / "report.png")
+
+
+def report_picture(to: Path) -> None:
+    """The report of a batch, as Debian's Chromium shows it; the picture stays as it is where that isn't there."""
+    browser = shutil.which("chromium")
+    if browser is None:
+        print(f"{to.name}: needs Chromium: apt-get install chromium")
+        return
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        vip = [sys.executable, "-m", "vipcli", "batch", "things.json", "-q", "What is @1?", "--quiet", "-m", "tiny"]
+        subprocess.run([*vip, "-o", f"{folder}/a.jsonl", "--html", f"{folder}/report.html"], check=True, cwd=HERE)
+        flags = ["--headless=new", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", f"--user-data-dir={folder}"]
+        page = [
+            f"--screenshot={to}",
+            "--window-size=1100,760",
+            "--virtual-time-budget=3000",
+            f"file://{folder}/report.html",
+        ]
+        subprocess.run([browser, *flags, *page], check=True, capture_output=True)
 
 
 def readme_picture() -> Image.Image:

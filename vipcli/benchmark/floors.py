@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import time
 from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch.nn import functional
+from torch import nn
+
+from vipcli.engine import pack
 
 __all__ = ["decode_floor", "matmul_rate", "prefill_floor", "read_rate", "vision_floor", "wait_for"]
 
@@ -19,11 +23,20 @@ def read_rate(device: torch.device) -> float:
 
 
 def matmul_rate(device: torch.device, dtype: torch.dtype, rows: int) -> float:
-    """Operations a second at which `device` multiplies matrices of `rows` rows in `dtype`: the best of four sizes."""
+    """Operations a second at which `device` multiplies matrices of `rows` rows in `dtype`.
+
+    The best of four sizes, and on a CPU of torch's way and of a packed weight.
+    """
     rates = []
     for width, out in ((1024, 4096), (4096, 1024), (2048, 2048), (4096, 4096)):
-        left, right = (torch.randn(size, width, device=device).to(dtype) for size in (rows, out))
-        rates.append(2 * rows * width * out / _best(lambda a=left, b=right: functional.linear(a, b), device))  # type: ignore[misc]
+        linear = nn.Linear(width, out, bias=False, device=device, dtype=dtype)
+        ways: list[nn.Module] = [linear]
+        if device.type == "cpu":
+            with contextlib.suppress(AttributeError, RuntimeError):  # this torch can't
+                ways.append(pack(linear))
+        left = torch.randn(rows, width, device=device).to(dtype)
+        with torch.inference_mode():
+            rates += [2 * rows * width * out / _best(functools.partial(way, left), device) for way in ways]
     return max(rates)
 
 
@@ -39,11 +52,14 @@ def decode_floor(model: Any, tokens: int, rate: float) -> float:
     return (weights + per_token * tokens * model.dtype.itemsize) / rate
 
 
-def vision_floor(model: Any, rate: float) -> float:
-    """Seconds that a picture takes: the tower's layers that are needed, and the projector. rate: of `matmul_rate`."""
+def vision_floor(model: Any, needed: int, rate: float) -> float:
+    """Seconds that a picture takes: so many layers of the tower as are needed, and the projector.
+
+    model: with its weights as they were loaded. rate: of `matmul_rate`.
+    """
     tower, config = model.model.vision_tower, model.config.vision_config
     patches = (config.image_size // config.patch_size) ** 2 + 1
-    layers = tower.encoder.layers
+    layers = tower.encoder.layers[:needed]
     flops = 2 * patches * sum(p.numel() for p in layers.parameters() if p.ndim == 2)
     flops += len(layers) * 4 * patches**2 * config.hidden_size  # attention: scores, and what they weigh
     flops += 2 * patches * sum(p.numel() for p in model.model.multi_modal_projector.parameters() if p.ndim == 2)

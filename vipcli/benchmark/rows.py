@@ -103,7 +103,7 @@ def measure(sides: Sides, rounds: int = 1) -> Iterator[Row]:
         return matmul_rate(device, kind, rows=its.prompt_tokens)
 
     def seeing(rate: float) -> float:
-        return vision_floor(sides.engine.model, rate)
+        return vision_floor(sides.model, len(sides.engine.model.model.vision_tower.encoder.layers), rate)
 
     def beginning() -> float:
         rate = multiplying()

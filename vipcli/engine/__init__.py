@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from vipcli.engine.local import LocalEngine as LocalEngine
     from vipcli.engine.local import Outline as Outline
     from vipcli.engine.local import outline as outline
+    from vipcli.engine.packing import pack as pack
     from vipcli.engine.remote import RemoteEngine as RemoteEngine
     from vipcli.engine.remote import open_remote as open_remote
     from vipcli.engine.vision import features as features
@@ -49,6 +50,7 @@ __getattr__, _heavy = door(
         "checkpoint": ("model_class", "read_config"),
         "devices": ("choose_device", "choose_dtype"),
         "local": ("LocalEngine", "Outline", "outline"),
+        "packing": ("pack",),
         "remote": ("RemoteEngine", "open_remote"),
         "vision": ("features", "trim_tower"),
     },

@@ -49,9 +49,9 @@ class Memory:
 class LlamaText:
     """The text model of a loaded image-text model, and its head.
 
-    layers, kv_heads, width: of its keys and values (key-value heads, of so many numbers each); grouped: it has more
-    heads than those. small: calls cost it more than their arithmetic. tokens_read: how many tokens went through it so
-    far, for whoever wants to know what was saved.
+    layers, kv_heads, width, kept: of its keys and values (key-value heads, of so many numbers of this dtype); grouped:
+    it has more heads than those. small: calls cost it more than their arithmetic. tokens_read: how many tokens went
+    through it so far, for whoever wants to know what was saved.
     """
 
     def __init__(self, model: Any) -> None:
@@ -62,6 +62,8 @@ class LlamaText:
         self.grouped = self._heads != self.kv_heads
         self.width = its.layers[0].self_attn.head_dim
         self.dtype, self.device = model.dtype, its.embed_tokens.weight.device
+        # On a CPU a row looks back at 600 tokens in 0.07 ms in fp32 and in 0.46 ms in bf16 (2 cores, AVX-512 BF16).
+        self.kept = torch.float32 if self.device.type == "cpu" else self.dtype
         self.small = _is_small(its)
         self._layers = [_Layer.of(layer) for layer in its.layers]
         self.layers = len(self._layers)
@@ -113,7 +115,7 @@ class LlamaText:
         filled = len(memory.ids)
         larger = []
         for kept in (memory.keys, memory.values):
-            new = [torch.empty(shape, dtype=self.dtype, device=self.device) for _ in range(self.layers)]
+            new = [torch.empty(shape, dtype=self.kept, device=self.device) for _ in range(self.layers)]
             for old, one in zip(kept, new, strict=False):
                 one[:, :, :filled] = old[:, :, :filled]
             larger.append(new)
@@ -136,13 +138,13 @@ class LlamaText:
             all_keys[:, :, start:end] = keys
             all_values[:, :, start:end] = values
             return functional.scaled_dot_product_attention(
-                queries,
+                queries.to(self.kept),
                 all_keys[:, :, :end],
                 all_values[:, :, :end],
                 attn_mask=mask,
                 is_causal=not start and count > 1,
                 enable_gqa=self.grouped,
-            )
+            ).to(queries.dtype)
 
         return self.through(embedded, slice(start, end), attend, slice(-1, None))
 

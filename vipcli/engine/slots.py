@@ -31,7 +31,7 @@ class Slots:
     @staticmethod
     def bytes_per_token(text: LlamaText) -> int:
         """What a token of a row takes."""
-        return 2 * text.layers * text.kv_heads * text.width * text.dtype.itemsize
+        return 2 * text.layers * text.kv_heads * text.width * text.kept.itemsize
 
     def begin(self, prompts: list[torch.Tensor]) -> torch.Tensor:
         """Read prompts into new rows behind the others; (tokens, width) each. Returns logits, (prompts, vocabulary).
@@ -45,20 +45,22 @@ class Slots:
 
         def attend(layer: int, queries: torch.Tensor, keys: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
             found = []
+            kept = self._text.kept
+            many, keys, values = queries.to(kept), keys.to(kept), values.to(kept)
             for row, (end, count) in enumerate(zip(ends, counts, strict=True), first):
                 own = slice(end - count, end)
                 self._keys[layer][row, :, :count] = keys[0, :, own]
                 self._values[layer][row, :, :count] = values[0, :, own]
                 found.append(
                     functional.scaled_dot_product_attention(
-                        queries[:, :, own],
+                        many[:, :, own],
                         keys[:, :, own],
                         values[:, :, own],
                         is_causal=count > 1,
                         enable_gqa=self._text.grouped,
                     )
                 )
-            return torch.cat(found, dim=2)
+            return torch.cat(found, dim=2).to(queries.dtype)
 
         positions = torch.cat([torch.arange(count, device=self._text.device) for count in counts])
         logits = self._text.through(torch.cat(prompts)[None], positions, attend, [end - 1 for end in ends])
@@ -77,20 +79,20 @@ class Slots:
         every = torch.arange(rows, device=device)
         # (rows, 1, 1, longest): a row sees what it has read, this token included.
         mask = (torch.arange(longest, device=device) <= at[:, None])[:, None, None]
-        hidden = torch.zeros(mask.shape, dtype=self._text.dtype, device=device).masked_fill_(~mask, -torch.inf)
+        hidden = torch.zeros(mask.shape, dtype=self._text.kept, device=device).masked_fill_(~mask, -torch.inf)
 
         def attend(layer: int, queries: torch.Tensor, keys: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
             all_keys, all_values = self._keys[layer], self._values[layer]
-            all_keys[every, :, at] = keys[0].transpose(0, 1)
-            all_values[every, :, at] = values[0].transpose(0, 1)
+            all_keys[every, :, at] = keys[0].transpose(0, 1).to(self._text.kept)
+            all_values[every, :, at] = values[0].transpose(0, 1).to(self._text.kept)
             found = functional.scaled_dot_product_attention(
-                queries.permute(2, 1, 0, 3),  # (rows, heads, 1, head width)
+                queries.permute(2, 1, 0, 3).to(self._text.kept),  # (rows, heads, 1, head width)
                 all_keys[:rows, :, :longest],
                 all_values[:rows, :, :longest],
                 attn_mask=hidden,
                 enable_gqa=self._text.grouped,
             )
-            return found.permute(2, 1, 0, 3)  # (1, heads, rows, head width)
+            return found.permute(2, 1, 0, 3).to(queries.dtype)  # (1, heads, rows, head width)
 
         embedded = self._text.embed(torch.tensor([ids], device=device))
         logits = self._text.through(embedded, at, attend, slice(None))
@@ -121,7 +123,7 @@ class Slots:
                 # Zeros, not whatever lies there: nothing times a number that isn't one is not nothing.
                 new = torch.zeros(
                     wanted[0], self._text.kv_heads, wanted[1], self._text.width,
-                    dtype=self._text.dtype, device=self._text.device,
+                    dtype=self._text.kept, device=self._text.device,
                 )  # fmt: skip
                 if layer < len(kept):
                     new[:filled, :, :longest] = kept[layer][:filled, :, :longest]
