@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -37,13 +38,14 @@ def asked(item: Item, asking: Asking) -> Iterator[Item | BadItem]:
         for number, marker in enumerate(markers, 1):
             yield _filled(replace(item, id=f"{item.id}#{number}", markers=(marker,)), asking)
     else:
-        yield _filled(replace(item, markers=markers), asking)
+        yield _filled(replace(item, markers=markers) if asking.markers else item, asking)
 
 
 def fill(template: str, values: Mapping[str, Any]) -> str:
     """Put `values` into the ``{name}`` places of a question template; ``{{`` and ``}}`` are braces.
 
-    An ``@`` in a value is a plain one, not a marker's name. Raises `UsageError` for a name that isn't among the values.
+    An ``@`` in a value is a plain one, not a marker's name; what is no text is written as JSON has it. Raises
+    `UsageError` for a name that isn't among the values.
     """
 
     def value(match: re.Match[str]) -> str:
@@ -52,20 +54,23 @@ def fill(template: str, values: Mapping[str, Any]) -> str:
         name = match[1].strip()
         if values.get(name) is None:
             known = ", ".join(f"{{{quote(str(one))}}}" for one in values) or "none"
-            raise UsageError(f"the question has {{{quote(name)}}}, which this item lacks; it has {known}")
-        return str(values[name]).replace("@", "@@")
+            missing = f"the question has {{{quote(name)}}}, which this item lacks"
+            raise UsageError(f"{missing}; it has {known} (and {{{{ is a brace)")
+        found = values[name]
+        return (found if isinstance(found, str) else json.dumps(found, ensure_ascii=False)).replace("@", "@@")
 
     return re.sub(r"\{\{|\}\}|\{([^{}]*)\}", value, template)
 
 
 def _filled(item: Item, asking: Asking) -> Item | BadItem:
-    template = item.question if asking.question is None else asking.question
-    names = {"name": _name(item.markers)} if item.markers else {}
-    values = {"id": item.id, "question": item.question or None, **names, **item.fields}
-    if not template.strip():
-        return BadItem(item.id, item.where, "it has no question, and no -q asks one", item.image)
     if asking.question is None:  # a manifest's own question is no template
+        if not item.question.strip():
+            return BadItem(item.id, item.where, "it has no question, and no -q asks one", item.image)
         return item
+    template = asking.question
+    names = {"name": _name(item.markers)} if item.markers else {}
+    own = {"id": item.id} | ({"question": item.question} if item.question else {})
+    values = {**names, **item.fields, **own}
     try:
         return replace(item, question=fill(template, values))
     except UsageError as error:

@@ -50,7 +50,7 @@ class Feeder:
     items: what is to be asked; those that `journal` has are left out, and said where they have changed. failed: called
     with an item and the sentence of what is wrong with it. system, prompt_style, options: of every request. ahead: how
     many items are prepared ahead of the model. skipped: items that were answered before. waited: seconds for which the
-    model had nothing to do. Raises `UsageError` where an item isn't what it was when it was answered.
+    model had nothing to do, once it had begun. Raises `UsageError` where an item isn't what it was when it was answered.
     """
 
     def __init__(
@@ -71,16 +71,18 @@ class Feeder:
         self._workers, self._failed, self._ahead = workers, failed, ahead
         self._system, self._style, self._options = system, prompt_style, options
         self._seen: set[int] = set()
-        self._ended = False
+        self._begun = self._ended = False
         self.skipped = 0
         self.waited = 0.0
 
     def take(self, wait: bool) -> Job | None:
         """The next request; see `vipcli.engine.Feed`."""
-        began = time.monotonic()
         while True:
             self._prepare_ahead()
+            began = time.monotonic()
             done = self._workers.get(wait)
+            if wait and self._begun:
+                self.waited += time.monotonic() - began
             if done is None:
                 if not wait or (self._ended and not self._workers.busy):
                     break
@@ -93,8 +95,7 @@ class Feeder:
             except VipError as error:
                 self._failed(item, error)
                 continue
-            if wait:
-                self.waited += time.monotonic() - began
+            self._begun = True
             return job
         return None
 

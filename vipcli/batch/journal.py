@@ -8,6 +8,7 @@ asked of which model) and ``answers.jsonl.lock``.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import os
 import time
@@ -43,18 +44,21 @@ class Journal:
         self._file = -1
         self._synced = time.monotonic()
 
-    def __enter__(self) -> Journal:
+    def check(self) -> None:
+        """Raise what entering would, as far as it can be known without writing anything."""
         name = quote(str(self._path))
-        if self._path.is_dir():
-            raise UsageError(f"--output {name}: is a folder; name a file in it")
+        if os.path.exists(f"{self._path}.lock"):
+            self._acquire(name)
+            self._lock.release()
+        self._check_job(name)
+
+    def __enter__(self) -> Journal:
+        self.check()
+        name = quote(str(self._path))
+        self._acquire(name)
         try:
-            self._lock.acquire()
-        except filelock.Timeout:
-            raise UsageError(f"--output {name}: another vip is writing it") from None
-        except OSError as error:
-            raise UsageError(f"--output {name}: can't be written: {error.strerror}") from error
-        try:
-            self._check_job(name)
+            if not self._check_job(name):
+                write_whole(json.dumps(self._job, indent=1).encode(), f"{self._path}.job")
             self._repair()
             self._file = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
         except OSError as error:
@@ -98,8 +102,20 @@ class Journal:
                 os.fsync(self._file)
             self._synced = time.monotonic()
 
-    def _check_job(self, name: str) -> None:
-        """Raise `UsageError` where there are answers of another job, and say which job these are of."""
+    def _acquire(self, name: str) -> None:
+        try:
+            self._lock.acquire()
+        except filelock.Timeout:
+            raise UsageError(f"--output {name}: another vip is writing it") from None
+        except OSError as error:
+            raise UsageError(f"--output {name}: can't be written: {error.strerror}") from error
+
+    def _check_job(self, name: str) -> bool:
+        """Whether there are answers of this job. Raises `UsageError` where those of another are, or what is no file."""
+        if self._path.is_dir():
+            raise UsageError(f"--output {name}: is a folder; name a file in it")
+        if self._path.exists() and not self._path.is_file():  # reading a pipe would wait for ever
+            raise UsageError(f"--output {name}: is a device or a pipe; name a file")
         file = Path(f"{self._path}.job")
         if self._path.exists() and self._path.stat().st_size:
             try:
@@ -118,31 +134,23 @@ class Journal:
                 raise UsageError(
                     f"--output {name}: has the answers of another job ({'; '.join(changed[:3])}): name another file"
                 )
-            return
-        write_whole(json.dumps(self._job, indent=1).encode(), file)
+            return True
+        return False
 
     def _repair(self) -> None:
         """Take in what was answered; drop a torn last line, errors (they are tried again) and what stands twice."""
         if not self._path.exists():
             return
-        useless = False
+        stays = bytearray()  # a flag for each line
         for _, row in _lines(self._path):
-            key = None if row is None or row.get("answer") is None else hash(row.get("id"))
-            if row is None or key is None or key in self.answered:
-                useless = True
-            else:
-                self.answered[key] = int(row["input"], 16)
-        if useless:
-            self._rewrite()
+            found = _answered(row)
+            stays.append(found is not None and found[0] not in self.answered)
+            if found is not None and stays[-1]:
+                self.answered[found[0]] = found[1]
         self.rows = len(self.answered)
-
-    def _rewrite(self) -> None:
-        seen: set[int] = set()
-        with whole_file(self._path) as file:
-            for line, row in _lines(self._path):
-                if row is not None and row.get("answer") is not None and (key := hash(row["id"])) not in seen:
-                    seen.add(key)
-                    file.write(line)
+        if not all(stays):
+            with self._path.open("rb") as lines, whole_file(self._path) as file:
+                file.writelines(itertools.compress(lines, stays))
 
 
 def read_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -170,6 +178,16 @@ def _lines(path: Path) -> Iterator[tuple[bytes, dict[str, Any] | None]]:
     with path.open("rb") as file:
         for line in file:
             yield line, _parsed(line) if line.endswith(b"\n") else None
+
+
+def _answered(row: dict[str, Any] | None) -> tuple[int, int] | None:
+    """What to remember of an answer: the hash of its id, and its digest; None of anything else."""
+    if row is None or row.get("answer") is None:
+        return None
+    try:
+        return hash(row["id"]), int(row["input"], 16)
+    except (TypeError, ValueError):  # nothing that was written here
+        return None
 
 
 def _parsed(line: bytes) -> dict[str, Any] | None:

@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import csv
 import json
+import math
+import os
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -17,9 +20,11 @@ from vipcli.batch.asking import Asking, asked
 from vipcli.batch.items import BadItem, Item, MarkerText
 from vipcli.errors import UsageError, quote
 
-__all__ = ["check_columns", "placed", "read_csv", "read_jsonl", "read_lines"]
+__all__ = ["check_columns", "parse_object", "placed", "read_csv", "read_jsonl", "read_lines"]
 
 _KNOWN = ("id", "image", "question", "markers")
+_LARGEST = 2**26  # characters of a CSV field: a data: URI may have many
+_DEEPEST = 50  # lists in lists of a JSON value
 
 
 def read_lines(path: Path) -> Iterator[str]:
@@ -41,43 +46,57 @@ def read_jsonl(lines: Iterable[str], name: str, base: Path | None, asking: Askin
             continue
         where = f"{name}, line {number}"
         try:
-            row = json.loads(line)
-        except (ValueError, RecursionError):
-            yield BadItem(f"line {number}", where, "it is no JSON object")
-            continue
-        if not isinstance(row, dict):
-            yield BadItem(f"line {number}", where, "it is no JSON object")
+            row = parse_object(line)
+        except UsageError as error:
+            yield BadItem(f"line {number}", where, str(error))
             continue
         yield from _items(row, number, where, base, asking)
 
 
+def parse_object(line: str) -> dict[str, Any]:
+    """A JSON object; numbers that JSON can't hold (NaN, 1e999) become texts. Raises `UsageError` for anything else."""
+    try:
+        row = _JSON.decode(line)
+    except (ValueError, RecursionError):
+        row = None
+    if not isinstance(row, dict):
+        raise UsageError("it is no JSON object")
+    if line.count("{") + line.count("[") > _DEEPEST and _is_deeper(row, _DEEPEST):
+        raise UsageError(f"it has more than {_DEEPEST} lists or objects in each other")
+    return row
+
+
 def check_columns(path: Path, asking: Asking) -> None:
     """Raise `UsageError` where a CSV file's header lacks what is needed."""
-    header = next(csv.reader(read_lines(path)), None)
-    if header is None:
+    try:
+        columns = _columns(_reader(path))
+    except csv.Error as error:
+        raise UsageError(f"{quote(str(path))}: the names of its columns can't be read: {error}") from None
+    if not columns:
         raise UsageError(f"{quote(str(path))} is empty: its first line names the columns")
-    columns = [column.strip() for column in header]
     for column, needed in (("image", True), ("question", asking.question is None)):
         if needed and column not in columns:
-            have = ", ".join(quote(one) for one in columns)
+            have = ", ".join(quote(one) for one in columns[:12])
             hint = "" if column == "image" else ", and no -q asks a question"
+            have += " alone (commas separate columns)" if len(columns) == 1 else ""
             raise UsageError(f"{quote(str(path))} has no column {column!r}{hint}; it has {have}")
-    doubled = {column for column in columns if columns.count(column) > 1}
+    doubled = {column for column, times in Counter(columns).items() if times > 1}
     if doubled:
         raise UsageError(f"{quote(str(path))} has two columns {quote(min(doubled))!r}")
 
 
 def read_csv(path: Path, base: Path, asking: Asking) -> Iterator[Item | BadItem]:
     """Items of a CSV file with a header; see `read_jsonl`."""
-    reader = csv.reader(read_lines(path))
-    columns = [column.strip() for column in next(reader)]
+    reader = _reader(path)
+    columns = _columns(reader)
     while True:
         number = reader.line_num + 1
         where = f"{path.name}, line {number}"
         try:
             row = next(reader, None)
         except csv.Error as error:
-            yield BadItem(f"line {number}", where, f"it can't be read: {error}")
+            until = f" up to line {reader.line_num}" if reader.line_num > number else ""
+            yield BadItem(f"line {number}", where, f"it can't be read{until}: {error}")
             continue
         if row is None:
             return
@@ -87,14 +106,8 @@ def read_csv(path: Path, base: Path, asking: Asking) -> Iterator[Item | BadItem]
             yield BadItem(f"line {number}", where, f"it has {len(row)} columns and the header {len(columns)}")
             continue
         values: dict[str, Any] = {name: value for name, value in zip(columns, row, strict=True) if value != ""}
-        if isinstance(values.get("markers"), str) and not values["markers"].lstrip().startswith("["):
-            values["markers"] = [one for one in values["markers"].split(";") if one.strip()]
-        elif "markers" in values:
-            try:
-                values["markers"] = json.loads(values["markers"])
-            except (ValueError, RecursionError):
-                yield BadItem(f"line {number}", where, "its markers are no JSON list", values.get("image"))
-                continue
+        if "markers" in values:
+            values["markers"] = _parted(values["markers"])
         yield from _items(values, number, where, base, asking)
 
 
@@ -103,21 +116,22 @@ def _items(
 ) -> Iterator[Item | BadItem]:
     """The items of one line, or why there are none."""
     given = row.get("id")
-    name = str(given) if isinstance(given, str | int) and not isinstance(given, bool) else f"line {number}"
+    fine_id = isinstance(given, str | int | float) and not isinstance(given, bool)
+    name = str(given) if fine_id and given != "" else f"line {number}"
     image, question, markers = row.get("image"), row.get("question"), row.get("markers")
-    markers = [markers] if isinstance(markers, str) else [] if markers is None else markers
+    markers = [] if markers is None or markers == "" else [markers] if isinstance(markers, str) else markers
     for fine, sentence in (
-        (given is None or isinstance(given, str | int), "its id is neither text nor a number"),
+        (given is None or fine_id, "its id is neither text nor a number"),
         (image is not None, "it has no image"),
         (isinstance(image, str) and image, "its image is no path or URL"),
         (question is None or isinstance(question, str), "its question is no text"),
         (
             isinstance(markers, list) and all(isinstance(one, str) for one in markers),
-            "its markers are no list of texts",
+            'its markers are no list of texts, like ["40,30,200,180"]',
         ),
     ):
         if not fine:
-            yield BadItem(name, where, sentence, image if isinstance(image, str) else None)
+            yield BadItem(name, where, sentence, placed(image, base) if isinstance(image, str) and image else None)
             return
     assert isinstance(image, str)
     item = Item(
@@ -133,6 +147,43 @@ def _items(
 
 def placed(image: str, base: Path | None) -> str:
     """A picture's path as seen from here: relative ones lie in `base`, or where that is None in the current folder."""
-    if base is None or re.match(r"data:|[a-z][a-z0-9+.-]*://", image, re.IGNORECASE):
+    if re.match(r"data:|[a-z][a-z0-9+.-]*://", image, re.IGNORECASE):
         return image
-    return str(base / image)
+    path = image if base is None else os.path.join(base, image)
+    return os.path.join(".", path) if path == "-" else path  # a file that is called so, not standard input
+
+
+def _reader(path: Path) -> Any:
+    """The rows of a CSV file, strictly: a quote that isn't closed is an error, and not the rest of the file."""
+    csv.field_size_limit(_LARGEST)
+    return csv.reader(read_lines(path), strict=True)
+
+
+def _columns(reader: Iterator[list[str]]) -> list[str]:
+    """What the header names; a column without a name is called by its number."""
+    return [name.strip() or f"column {number}" for number, name in enumerate(next(reader, []), 1)]
+
+
+def _parted(text: str) -> Any:
+    """The markers of a CSV field, a JSON list or texts separated by ``;``."""
+    if not text.lstrip().startswith("["):
+        return [one for one in text.split(";") if one.strip()]
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return {}  # no list, as `_items` will say
+
+
+def _finite(text: str) -> float | str:
+    value = float(text)
+    return value if math.isfinite(value) else text
+
+
+_JSON = json.JSONDecoder(parse_constant=str, parse_float=_finite)
+
+
+def _is_deeper(value: Any, depth: int) -> bool:
+    if not isinstance(value, dict | list):
+        return False
+    inner = value.values() if isinstance(value, dict) else value
+    return depth == 0 or any(_is_deeper(one, depth - 1) for one in inner)

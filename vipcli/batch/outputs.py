@@ -3,29 +3,40 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from vipcli.batch.items import BadItem, Item
+from vipcli.batch.items import BadItem, Item, MarkerText
 from vipcli.batch.journal import read_rows, row_at
+from vipcli.batch.manifests import placed
 from vipcli.batch.preparing import Facts, thumbnail
 from vipcli.batch.report import Entry, write_report
 from vipcli.batch.requests import response
 from vipcli.batch.sources import Source
-from vipcli.batch.tables import write_csv, write_parquet
+from vipcli.batch.tables import write_csv, write_csv_copy, write_parquet
 from vipcli.batch.workers import Workers
 from vipcli.errors import UsageError, VipError, quote
 from vipcli.files import whole_file
 
 __all__ = ["annotate", "can_annotate", "rows_in_order", "to_report", "to_table"]
 
+_JSON_LINES = (".jsonl", ".ndjson")
 _AHEAD = 64  # thumbnails made ahead of the report
 
 
 def rows_in_order(source: Source, journal: Path, sample: int | None) -> Iterator[tuple[Item | BadItem, dict[str, Any]]]:
-    """Every item that has a line in the journal, with the last one it has, in the order of the source."""
-    places = {hash(row["id"]): at for at, row in read_rows(journal)}
+    """Every item that has a line in the journal, with its answer or the last error, in the order of the source."""
+    places: dict[int, int] = {}
+    answered: set[int] = set()
+    for begin, row in read_rows(journal):
+        key = hash(row["id"])
+        if row["answer"] is not None:
+            answered.add(key)
+        elif key in answered:  # that another item has the same id
+            continue
+        places[key] = begin
     with journal.open("rb") as file:
         for item in source.items(sample):
             at = places.pop(hash(item.id), None)
@@ -52,15 +63,19 @@ def can_annotate(source: Source, path: Path) -> None:
     """Raise `UsageError` where the source has no place for answers, or `path` is the source itself."""
     if source.path is None:
         raise UsageError(f"--annotate: {quote(source.name)} can't be written back")
-    if source.form is None and source.path.suffix.lower() not in (".jsonl", ".ndjson", ".csv"):
+    if source.form is None and source.path.suffix.lower() not in (*_JSON_LINES, ".csv"):
         raise UsageError("--annotate: a list of pictures has no place for answers; name a .csv or .jsonl output")
+    if source.requests and path.suffix.lower() not in _JSON_LINES:
+        raise UsageError(f"--annotate {quote(str(path))}: responses are JSON lines; name a .jsonl file")
+    if source.form is None and path.suffix.lower() not in (*_JSON_LINES, ".csv"):
+        raise UsageError(f"--annotate {quote(str(path))}: the copy of a list is a .jsonl or .csv file")
     if source.form is not None and source.form.annotate is None:
         raise UsageError(f"--annotate: {source.form.name} has no place for text")
     if path.exists() and path.samefile(source.path):
         raise UsageError(f"--annotate {quote(str(path))}: that is the source itself; name another")
 
 
-def annotate(source: Source, journal: Path, sample: int | None, path: Path) -> None:
+def annotate(source: Source, journal: Path, sample: int | None, path: Path, *, quote_formulas: bool = False) -> None:
     """Write a copy of the source with the answers in it. Raises `VipError` where it can't be."""
     assert source.path is not None
     try:
@@ -68,22 +83,40 @@ def annotate(source: Source, journal: Path, sample: int | None, path: Path) -> N
             assert source.form.annotate is not None
             source.form.annotate(source.path, _answers(source, journal, sample), path)
             return
-        rows = (row for _, row in rows_in_order(source, journal, sample))
-        if source.requests:
-            with whole_file(path) as file:
-                for row in rows:
-                    file.write(json.dumps(response(row)).encode() + b"\n")
-        elif path.suffix.lower() == ".csv":
-            to_table(source, journal, sample, path)
-        else:
-            with whole_file(path) as file:
-                for row in rows:
-                    kept = {name: row.get(name) for name in ("id", "image", "markers", "question")}
-                    fields = row.get("fields") or {}
-                    ours = {f"vip_{name}" if name in fields else name: row.get(name) for name in ("answer", "error")}
-                    file.write(json.dumps(kept | fields | ours).encode() + b"\n")
+        pairs = rows_in_order(source, journal, sample)
+        if not source.requests and path.suffix.lower() == ".csv":
+            columns = dict.fromkeys(("id", "image", "question", "markers"))
+            for item, row in rows_in_order(source, journal, sample):
+                columns |= dict.fromkeys(_copy(item, row, path))
+            copies = (_copy(item, row, path) for item, row in pairs)
+            write_csv_copy(copies, list(columns), path, quote_formulas=quote_formulas)
+            return
+        with whole_file(path) as file:
+            for item, row in pairs:
+                line = response(row) if source.requests else _copy(item, row, path)
+                file.write(json.dumps(line).encode() + b"\n")
     except OSError as error:
         raise VipError(f"{quote(str(path))} can't be written: {error.strerror}") from error
+
+
+def _copy(item: Item | BadItem, row: Mapping[str, Any], path: Path) -> dict[str, Any]:
+    """A line of a manifest with its answer: pictures as seen from `path`, the question and the markers as asked."""
+    line: dict[str, Any] = {"id": item.id, "image": item.image and _seen_from(path.parent, item.image)}
+    if isinstance(item, Item):
+        markers = [one for one in item.markers if isinstance(one, MarkerText)]
+        line |= {
+            "question": item.question,
+            "markers": [f"{one.kind}:{one.text}" if one.kind else one.text for one in markers],
+        }
+        line |= item.fields
+    return line | {f"vip_{name}" if name in line else name: row.get(name) for name in ("answer", "error")}
+
+
+def _seen_from(folder: Path, image: str) -> str:
+    """The path of a picture for who stands in `folder`; addresses stay."""
+    if placed(image, folder) == image:  # an address, or absolute
+        return image
+    return os.path.relpath(image, folder)
 
 
 def _answers(source: Source, journal: Path, sample: int | None) -> Any:

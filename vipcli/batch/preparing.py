@@ -6,7 +6,6 @@ This is the work of processes beside the model; nothing here loads torch.
 from __future__ import annotations
 
 import base64
-import binascii
 import contextlib
 import io
 import re
@@ -95,7 +94,7 @@ def marked_picture(item: Item, facts: Facts) -> Marked:
     size = (picture.shape[1], picture.shape[0])
     if item.size is not None and item.size != size:
         told = f"{item.size[0]} x {item.size[1]}"
-        turned = " turned by its EXIF orientation" if item.size == size[::-1] else ""
+        turned = ", perhaps turned by its EXIF orientation," if item.size == size[::-1] else ""
         raise PictureError(
             f"the picture is {size[0]} x {size[1]} pixels{turned} and the annotations are for {told}: "
             "its markers would lie beside what they mean"
@@ -123,14 +122,14 @@ def thumbnail(item: Item, facts: Facts) -> bytes | None:
 
 def _source(image: str) -> Any:
     """What `open_picture` takes: a path or URL, or the bytes of a ``data:`` URI."""
-    match = re.match(r"data:[\w.+/-]*;base64,", image[:200])
+    match = re.match(r"data:[^,]*;base64,", image[:200], re.IGNORECASE)
     if image[:5].lower() != "data:":
         return image
     if match is None:
         raise PictureError("a data: URI must hold base64: data:image/png;base64,...")
     try:
-        return io.BytesIO(base64.b64decode(image[match.end() :], validate=True))
-    except binascii.Error:
+        return io.BytesIO(base64.b64decode("".join(image[match.end() :].split()), validate=True))
+    except ValueError:  # binascii.Error, or letters beyond ASCII
         raise PictureError("a data: URI holds broken base64") from None
 
 

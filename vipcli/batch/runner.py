@@ -50,12 +50,13 @@ def run(
     system: str | None = None,
     prompt_style: str = "auto",
     options: dict[str, Any] | None = None,
-) -> Generator[Event, None, None]:
+) -> Generator[Event, None, int]:
     """Ask `engine` every item of `source` that `journal` doesn't have, and write down what comes.
 
     at_once: requests at a time; None: as many as there is room for. sample, system, prompt_style, options: see
     `Source.items`, `Conversation`, `vipcli.prompt.render` and `Request`. An item that fails is a row with an ``error``.
-    Raises `VipError` for what would fail every item; what is written by then stays.
+    Returns how many were answered before. Raises `VipError` for what would fail every item; what is written by then
+    stays.
     """
     began = time.monotonic()
     rows: deque[dict[str, Any]] = deque()
@@ -93,6 +94,7 @@ def run(
         rows.append(row)
         yield from events()
     yield from events()
+    return feeder.skipped
 
 
 def _success(ready: Ready, answer: Answer, model: str) -> dict[str, Any]:
@@ -101,7 +103,7 @@ def _success(ready: Ready, answer: Answer, model: str) -> dict[str, Any]:
         "id": item.id,
         "image": _image(item),
         "markers": list(prepared.markers),
-        "question": prepared.question,
+        "question": item.question,
         "prompt": ready.prompt,
         "answer": answer.text,
         "finish": answer.finish,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import heapq
+import io
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -14,14 +15,16 @@ from pathlib import Path
 from vipcli.batch.asking import Asking, asked
 from vipcli.batch.items import BadItem, Item, MarkerText
 from vipcli.batch.manifests import check_columns, placed, read_csv, read_jsonl, read_lines
-from vipcli.batch.requests import is_request_file, read_requests
+from vipcli.batch.requests import begin_with_request, is_request_file, read_requests
 from vipcli.errors import UsageError, quote
 from vipcli.markers.formats import AnnotatedPicture, Format, Problem, Rle, recognise
 
 __all__ = ["SUFFIXES", "Source", "open_source"]
 
-SUFFIXES = frozenset([".avif", ".bmp", ".gif", ".heic", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"])
+SUFFIXES = frozenset(".avif .bmp .gif .heic .heif .jfif .jpeg .jpg .png .ppm .tif .tiff .webp".split())
 """What a picture's file name ends in."""
+
+_LISTS = frozenset([".csv", ".json", ".jsonl", ".ndjson", ".txt", ".xml", ".yaml", ".yml"])
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,37 +65,44 @@ def open_source(
     """The source that the command line names.
 
     names: one folder, manifest, annotation file, request file or ``-`` (paths or JSON lines on standard input), or
-    pictures. recursive, include, exclude: which pictures of a folder. images: where the pictures of annotations lie.
-    Raises `UsageError` where it can't be one, or can't be asked.
+    pictures. recursive, include, exclude: which pictures of a folder. images: where the pictures of a list or of
+    annotations lie. Raises `UsageError` where it can't be one, or can't be asked.
     """
     if any(not name for name in names):
         raise UsageError("SOURCE: the path is empty")
     name = names[0]
+    if images is not None and not os.path.isdir(images):
+        raise UsageError(f"--images {quote(images)}: there is no such folder")
+    folder = None if images is None else Path(images)
     if len(names) > 1 or _is_picture(name):
+        for one in names:
+            if not _is_picture(one) and (one == "-" or os.path.isdir(one) or Path(one).suffix.lower() in _LISTS):
+                raise UsageError(f"{quote(one)}: is no picture; what isn't a picture is a SOURCE of its own")
         _need_question(asking, "a picture")
         return Source(f"{len(names)} pictures", None, lambda: _pictures(names, asking))
     if name == "-":
         lines = _stdin_lines()
+        if begin_with_request(lines):
+            return _requests(name, None, lambda: read_requests(lines, "standard input", folder, asking), asking)
         reads_json = next((line.lstrip().startswith("{") for line in lines if line.strip()), False)
         if reads_json:
-            return Source("standard input", None, lambda: read_jsonl(lines, "standard input", None, asking))
+            return Source("standard input", None, lambda: read_jsonl(lines, "standard input", folder, asking))
         _need_question(asking, "a list of pictures")
-        return Source("standard input", None, lambda: _listed(lines, None, asking))
+        return Source("standard input", None, lambda: _listed(lines, folder, asking))
     path = Path(name)
     if not os.path.exists(path):
         raise UsageError(f"there is no {quote(name)}: SOURCE is a folder, a manifest, annotations or pictures")
-    if images is not None and not os.path.isdir(images):
-        raise UsageError(f"--images {quote(images)}: there is no such folder")
+    if not os.path.isdir(path) and not os.path.isfile(path):
+        raise UsageError(f"{quote(name)}: is a pipe or a device, which can't be read twice; for standard input write -")
     if form := recognise(path):
         _need_question(asking, f"{quote(name)} ({form.name})")
-        folder = None if images is None else Path(images)
         return Source(name, path, lambda: _annotated(form.read(path, folder), asking), form)
     if os.path.isdir(path):
         _need_question(asking, quote(name))
         return Source(name, path, lambda: _folder(path, asking, recursive, include, exclude))
-    base = Path(images) if images is not None else path.parent
+    base = folder or path.parent
     if is_request_file(path):
-        return Source(name, path, lambda: read_requests(path, asking), requests=True)
+        return _requests(name, path, lambda: read_requests(read_lines(path), path.name, base, asking), asking)
     suffix = path.suffix.lower()
     if suffix == ".csv":
         check_columns(path, asking)
@@ -108,13 +118,21 @@ def open_source(
     )
 
 
+def _requests(name: str, path: Path | None, read: Callable[[], Iterator[Item | BadItem]], asking: Asking) -> Source:
+    if asking.question is not None or asking.each:
+        raise UsageError(f"{quote(name)} has the questions of its requests: leave -q and --each out")
+    return Source(name, path, read, requests=True)
+
+
 def _need_question(asking: Asking, name: str) -> None:
     if asking.question is None:
         raise UsageError(f'{name} has no questions of its own: give one, like -q "What is this?"')
 
 
 def _is_picture(name: str) -> bool:
-    return Path(name).suffix.lower() in SUFFIXES or name.lower().startswith(("http://", "https://"))
+    if name.lower().startswith(("http://", "https://")):
+        return True
+    return Path(name).suffix.lower() in SUFFIXES and not os.path.isdir(name)
 
 
 def _pictures(names: Iterable[str], asking: Asking, base: Path | None = None) -> Iterator[Item | BadItem]:
@@ -125,7 +143,10 @@ def _pictures(names: Iterable[str], asking: Asking, base: Path | None = None) ->
 def _folder(
     folder: Path, asking: Asking, recursive: bool, include: Sequence[str], exclude: Sequence[str]
 ) -> Iterator[Item | BadItem]:
-    for name in _names(folder, "", recursive):
+    for name in _names(folder, recursive):
+        if isinstance(name, BadItem):
+            yield name
+            continue
         if Path(name).suffix.lower() not in SUFFIXES:
             continue
         if include and not any(_matches(name, pattern) for pattern in include):
@@ -135,18 +156,27 @@ def _folder(
         yield from asked(Item(name, str(folder / name), "", where=name), asking)
 
 
-def _names(folder: Path, below: str, recursive: bool) -> Iterator[str]:
-    """The files of a folder and, after them, of those below it, sorted, as paths relative to `folder`."""
-    try:
-        with os.scandir(folder / below) as found:
-            entries = sorted(found, key=lambda entry: entry.name)
-    except OSError as error:
-        raise UsageError(f"{quote(str(folder / below))}: the folder can't be read: {error.strerror}") from error
-    yield from (below + entry.name for entry in entries if entry.is_file())
-    if recursive:
-        for entry in entries:
-            if entry.is_dir(follow_symlinks=False) and not entry.name.startswith("."):
-                yield from _names(folder, f"{below}{entry.name}/", recursive)
+def _names(folder: Path, recursive: bool) -> Iterator[str | BadItem]:
+    """The files of a folder and, after them, of those below it, sorted, as paths relative to `folder`; no hidden ones.
+
+    Links to folders aren't followed. Raises `UsageError` where `folder` itself can't be read.
+    """
+    waiting = [""]
+    while waiting:
+        below = waiting.pop()
+        try:
+            with os.scandir(folder / below) as found:
+                entries = sorted((one for one in found if not one.name.startswith(".")), key=lambda entry: entry.name)
+        except OSError as error:
+            sentence = f"the folder can't be read: {error.strerror}"
+            if not below:
+                raise UsageError(f"{quote(str(folder))}: {sentence}") from error
+            yield BadItem(below, below, sentence)
+            continue
+        yield from (below + entry.name for entry in entries if not os.path.isdir(entry.path))
+        if recursive:
+            deeper = [f"{below}{entry.name}/" for entry in entries if entry.is_dir(follow_symlinks=False)]
+            waiting += reversed(deeper)
 
 
 def _matches(name: str, pattern: str) -> bool:
@@ -173,16 +203,16 @@ def _annotated(pictures: Iterator[AnnotatedPicture | Problem], asking: Asking) -
                 yield from asked(replace(item, markers=markers, region=(picture.id, None)), asking)
             continue
         for region in picture.regions:
-            values = {"label": region.label, "region": region.id, **region.attributes}
-            fields = {name: value for name, value in values.items() if value is not None}
+            own = {"label": region.label, "region": region.id}
+            values = region.attributes | {name: value for name, value in own.items() if value is not None}
             one = replace(
                 item,
                 id=f"{picture.id}#{region.id}",
                 markers=(_marker(region.marker),),
                 region=(picture.id, region.id),
-                fields=fields,
+                fields=values,
             )
-            yield from asked(one, asking)
+            yield from asked(one, replace(asking, each=None))
 
 
 def _marker(marker: str | Rle) -> MarkerText | Rle:
@@ -193,6 +223,6 @@ def _stdin_lines() -> list[str]:
     stdin = getattr(sys.stdin, "buffer", None)
     if stdin is None or stdin.isatty():
         raise UsageError(
-            "standard input is a terminal: pipe a list of pictures, as in: find . -name '*.jpg' | vip batch - ..."
+            "standard input is no pipe or file: pipe a list of pictures, as in: find . -name '*.jpg' | vip batch - ..."
         )
-    return stdin.read().decode("utf-8", "surrogateescape").splitlines()
+    return list(io.StringIO(stdin.read().decode("utf-8-sig", "surrogateescape"), newline=""))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
+import itertools
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -12,7 +14,7 @@ from typing import Any
 from vipcli.errors import MissingExtra
 from vipcli.files import whole_file
 
-__all__ = ["need_pyarrow", "write_csv", "write_parquet"]
+__all__ = ["need_pyarrow", "write_csv", "write_csv_copy", "write_parquet"]
 
 _COLUMNS: dict[str, str] = {
     "id": "string",
@@ -32,25 +34,30 @@ _COLUMNS: dict[str, str] = {
 }
 """Our columns, with Arrow's types; those of a manifest follow, as text."""
 
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")  # OWASP's list (CSV Injection)
 _PORTION = 1000  # rows written at a time
 
 
 def write_csv(rows: Iterable[Mapping[str, Any]], carried: list[str], path: Path, *, quote_formulas: bool) -> None:
     """Write `rows` of a journal to a CSV file, UTF-8, all of it or nothing.
 
-    carried: the manifest's columns; one that is called like ours is written as ``source_NAME``. quote_formulas: put
+    carried: the manifest's columns; one that is called like another is written as ``source_NAME``. quote_formulas: put
     a ``'`` before what a spreadsheet would run as a formula. Raises `VipError` or `OSError` where it can't be written.
     """
-    with whole_file(path) as file:
-        text = io.TextIOWrapper(file, "utf-8", errors="backslashreplace", newline="")
-        writer = csv.writer(text)
-        writer.writerow([*_COLUMNS, *map(_renamed, carried)])
-        for row in rows:
-            values = _flat(row, carried).values()
-            writer.writerow([_harmless(value) if quote_formulas else value for value in values])
-        text.flush()
-        text.detach()
+    columns = _columns(carried)
+    lines = (_flat(row, columns).values() for row in rows)
+    _write_lines([*_COLUMNS, *columns.values()], lines, path, quote_formulas)
+
+
+def write_csv_copy(rows: Iterable[Mapping[str, Any]], columns: list[str], path: Path, *, quote_formulas: bool) -> None:
+    """Write `rows` to a CSV manifest with `columns`, its markers separated by ``;``; see `write_csv`."""
+
+    def cell(name: str, value: Any) -> str | None:
+        plain = name == "markers" and value is not None and not any(";" in one for one in value)
+        return ";".join(value) if plain else _text(value)
+
+    lines = ([cell(name, row.get(name)) for name in columns] for row in rows)
+    _write_lines(columns, lines, path, quote_formulas)
 
 
 def write_parquet(rows: Iterable[Mapping[str, Any]], carried: list[str], path: Path) -> None:
@@ -59,10 +66,11 @@ def write_parquet(rows: Iterable[Mapping[str, Any]], carried: list[str], path: P
     import pyarrow
     import pyarrow.parquet
 
-    types = {**_COLUMNS, **{_renamed(name): "string" for name in carried}}
+    columns = _columns(carried)
+    types = {**_COLUMNS, **dict.fromkeys(columns.values(), "string")}
     schema = pyarrow.schema([(name, pyarrow.type_for_alias(kind)) for name, kind in types.items()])
     with whole_file(path) as file, pyarrow.parquet.ParquetWriter(file, schema) as writer:
-        for portion in _portions(_flat(row, carried) for row in rows):
+        for portion in _portions(_flat(row, columns) for row in rows):
             clean = [{name: _encodable(value) for name, value in row.items()} for row in portion]
             writer.write_table(pyarrow.Table.from_pylist(clean, schema))
 
@@ -75,17 +83,39 @@ def need_pyarrow() -> None:
         raise MissingExtra("a .parquet output", "pyarrow")
 
 
-def _flat(row: Mapping[str, Any], carried: list[str]) -> dict[str, Any]:
+def _write_lines(header: list[str], lines: Iterable[Iterable[Any]], path: Path, quote_formulas: bool) -> None:
+    with whole_file(path) as file:
+        text = io.TextIOWrapper(file, "utf-8", errors="backslashreplace", newline="")
+        try:
+            writer = csv.writer(text)
+            for line in itertools.chain([header], lines):
+                writer.writerow([_harmless(value) if quote_formulas else value for value in line])
+            text.flush()
+        finally:
+            with contextlib.suppress(OSError):  # of a full disk, which it has said before
+                text.detach()
+
+
+def _columns(carried: list[str]) -> dict[str, str]:
+    """How each of the manifest's columns is called in the table: as nothing else is there."""
+    columns: dict[str, str] = {}
+    taken = {*carried}
+    for name in carried:
+        column = _encodable(name)
+        while column in _COLUMNS or (column != name and column in taken):
+            column = f"source_{column}"
+        taken.add(column)
+        columns[name] = column
+    return columns
+
+
+def _flat(row: Mapping[str, Any], columns: Mapping[str, str]) -> dict[str, Any]:
     """One row of the table: ours, then the manifest's; lists of texts as lines, other things as JSON."""
     fields = row.get("fields") or {}
     values = {name: row.get(name) for name in _COLUMNS}
     for name in ("markers", "warnings"):
         values[name] = "\n".join(values[name] or ())
-    return values | {_renamed(name): _text(fields.get(name)) for name in carried}
-
-
-def _renamed(name: str) -> str:
-    return f"source_{name}" if name in _COLUMNS else name
+    return values | {column: _text(fields.get(name)) for name, column in columns.items()}
 
 
 def _text(value: Any) -> str | None:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
+import tempfile
 import threading
+import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -38,9 +41,7 @@ from vipcli.cli.options import (
 from vipcli.errors import UsageError, VipError, quote
 
 if TYPE_CHECKING:
-    from vipcli.batch import Facts, Source, Workers
-    from vipcli.config import Settings
-    from vipcli.engine import Engine
+    from vipcli.batch import Facts, Item, Source, Workers
 
 __all__ = ["add_to", "batch"]
 
@@ -154,6 +155,7 @@ def batch(
     from vipcli.batch import Asking, Facts, Journal, MarkerText, Workers, cores, open_source, run
     from vipcli.cli.progress import show_progress
     from vipcli.config import load_settings
+    from vipcli.engine import open_engine, resolve
 
     settings = load_settings()
     check_units(coords, box_format)
@@ -175,25 +177,32 @@ def batch(
         settings, fit, max_new_tokens=max_new_tokens, temperature=temperature, top_p=top_p, seed=seed
     )
     if dry_run:
-        return _dry_run(source, sample, engine or model or settings.model, style, options, tags=tags)
+        return _dry_run(source, sample, engine or model or settings.model, style, options, tags=tags, strict=strict)
     outputs = _outputs(output, html, annotated, source)
     at_once = _batch_size(batch_size)
     name = engine or model or settings.model
-    with Workers(min(8, max(1, cores() - 1))) as workers:  # they start while the model is loaded
-        opened = _open(name, model if engine else None, settings, device, dtype, device_map, load_in, quiet, verbose)
-        facts = Facts(opened.side, opened.patch, options["fit"], frozenset(opened.special_tokens), tags, strict)
+    flags = {"device": device, "dtype": dtype, "device_map": device_map, "load_in": load_in}
+    placing: dict[str, Any] = {flag: value for flag, value in flags.items() if value is not None}
+    usual = {"device": settings.device, "dtype": settings.dtype}
+    with _stoppable() as stopped:
+        server = open_engine(name, model=model if engine else None, **placing) if _is_address(name) else None
+        job = {"model": server.name if server else resolve(name).name, "weights": _weights(name)}
         settled = {**style, **options, "tags": tags, "dtype": dtype or settings.dtype}
-        job = {"model": opened.name, "weights": _weights(name)} | {key: str(value) for key, value in settled.items()}
-        about = {"source": source.name, "model": opened.name, "question": question or "of each item"}
-        with Journal(outputs.journal, job) as journal, _stoppable() as stopped:
+        job |= {key: str(value) for key, value in settled.items()}
+        journal = Journal(outputs.journal, job)
+        journal.check()
+        with Workers(min(8, max(1, cores() - 1))) as workers:  # they start while the model is loaded
+            opened = server or open_model(name, quiet=quiet, verbose=verbose, **{**usual, **placing})
+            facts = Facts(opened.side, opened.patch, options["fit"], frozenset(opened.special_tokens), tags, strict)
+            about = {"source": source.name, "model": opened.name, "question": question or "of each item"}
             asked = run(
                 source, opened, journal, workers, facts, at_once=at_once, sample=sample, options=options, **style
             )
             try:
-                failed = show_progress(asked, source, sample, outputs.journal, quiet=quiet)
-                _write(source, outputs, sample, workers, facts, about, quote_formulas)
+                with journal, closing(asked):
+                    failed = show_progress(asked, source, sample, outputs.journal, quiet=quiet)
+                    _write(source, outputs, sample, workers, facts, about, quote_formulas)
             except KeyboardInterrupt:
-                asked.close()
                 file = quote(str(outputs.journal))
                 console.note(f"vip: stopped; {file} has {journal.rows} lines, and the same command goes on from there")
                 return stopped.code
@@ -254,41 +263,6 @@ def _batch_size(text: str) -> int | None:
     return int(text)
 
 
-def _open(
-    name: str,
-    server_model: str | None,
-    settings: Settings,
-    device: str | None,
-    dtype: str | None,
-    device_map: str | None,
-    load_in: str | None,
-    quiet: bool,
-    verbose: bool,
-) -> Engine:
-    """The model of this machine, or the server."""
-    if _is_address(name):
-        from vipcli.engine import open_engine
-
-        for flag, value in {
-            "--device": device,
-            "--dtype": dtype,
-            "--load-in": load_in,
-            "--device-map": device_map,
-        }.items():
-            if value is not None:
-                raise UsageError(f"{flag} is for a model that runs here; the server has chosen for itself")
-        return open_engine(name, model=server_model)
-    return open_model(
-        name,
-        quiet=quiet,
-        verbose=verbose,
-        device=device or settings.device,
-        dtype=dtype or settings.dtype,
-        device_map=device_map,
-        load_in=load_in,
-    )
-
-
 def _is_address(name: str) -> bool:
     return name.lower().startswith(("http://", "https://"))
 
@@ -325,6 +299,8 @@ def _stoppable() -> Iterator[_Stopped]:
     before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield stopped
+    except KeyboardInterrupt:  # before the job had begun, or a second time
+        sys.exit(stopped.code)
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
@@ -345,22 +321,29 @@ def _write(
     if outputs.table is not None:
         to_table(source, outputs.journal, sample, outputs.table, quote_formulas=quote_formulas)
     if outputs.annotated is not None:
-        annotate(source, outputs.journal, sample, outputs.annotated)
+        annotate(source, outputs.journal, sample, outputs.annotated, quote_formulas=quote_formulas)
     if outputs.html is not None:
         to_report(source, outputs.journal, sample, outputs.html, workers, facts, about)
 
 
 def _dry_run(
-    source: Source, sample: int | None, name: str, style: dict[str, Any], options: dict[str, Any], *, tags: bool
+    source: Source,
+    sample: int | None,
+    name: str,
+    style: dict[str, Any],
+    options: dict[str, Any],
+    *,
+    tags: bool,
+    strict: bool,
 ) -> int:
-    """The first items as they would be asked; no weights are loaded and nothing is written."""
-    from vipcli.batch import BadItem, Facts, marked_picture, prepare, request_of
+    """The first items as they would be asked; no weights are loaded, and only temporary files are written."""
+    from vipcli.batch import BadItem, Facts, prepare, request_of
     from vipcli.engine import outline, resolve
 
     if _is_address(name):
         raise UsageError("--dry-run shows what a model of this machine gets: leave --engine out")
     model = outline(resolve(name))
-    facts = Facts(model.side, model.patch, options["fit"], model.special_tokens, tags)
+    facts = Facts(model.side, model.patch, options["fit"], model.special_tokens, tags, strict)
     shown = failed = 0
     for item in source.items(sample):
         if shown + failed == _SHOWN:
@@ -379,8 +362,24 @@ def _dry_run(
         for doubt in prepared.doubts:
             console.note(f"vip: warning: {item.id}: {doubt}")
         console.line(f"  {request.prompt!r}")
-        if item.image is not None and console.can_preview():
-            console.preview(marked_picture(item, facts).picture)
+        if item.image is not None:
+            _show(item, facts)
     if not shown and not failed:
         raise UsageError(f"{quote(source.name)} holds no picture that could be asked about")
     return 3 if failed else 0
+
+
+def _show(item: Item, facts: Facts) -> None:
+    """The marked picture in the terminal; where that can't be, a temporary file and where it is."""
+    from vipcli.batch import marked_picture
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what there is to doubt has been said
+        marked = marked_picture(item, facts)
+    if console.can_preview():
+        console.preview(marked.picture)
+        return
+    handle, path = tempfile.mkstemp(prefix="vip-", suffix=".png")
+    os.close(handle)
+    marked.save(path)
+    console.line(f"  {path}")

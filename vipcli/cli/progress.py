@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -42,11 +42,17 @@ class _Tally:
         return f"{(self.answered + self.failed) / seconds:.1f} items/s, {self.tokens / seconds:.0f} tokens/s"
 
 
-def show_progress(events: Iterator[Event], source: Source, sample: int | None, output: Path, *, quiet: bool) -> int:
-    """Show `events` as they come, and what they came to. Returns how many items failed."""
+def show_progress(
+    events: Generator[Event, None, int], source: Source, sample: int | None, output: Path, *, quiet: bool
+) -> int:
+    """Show the events of `vipcli.batch.run` as they come, and what they came to. Returns how many items failed."""
     tally = _Tally()
+
+    def counted() -> Iterator[Event]:
+        tally.skipped = yield from events  # also where all were answered before, and no event came
+
     with _bar(source, sample, tally, quiet) as advance:
-        for event in events:
+        for event in counted():
             tally.add(event)
             if event.row["answer"] is None and tally.failed <= _FAILURES:
                 console.note(f"vip: {quote(str(event.row['id']))} failed: {event.row['error']}")
