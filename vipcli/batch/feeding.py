@@ -50,7 +50,7 @@ class Feeder:
     items: what is to be asked; those that `journal` has are left out, and said where they have changed. failed: called
     with an item and the sentence of what is wrong with it. system, prompt_style, options: of every request. ahead: how
     many items are prepared ahead of the model. skipped: items that were answered before. waited: seconds for which the
-    model had nothing to do, once it had begun. Raises `UsageError` where an item isn't what it was when it was answered.
+    model had nothing to do, once it had begun. Raises `UsageError` where an item isn't what it was when answered.
     """
 
     def __init__(
