@@ -15,7 +15,7 @@ from pathlib import Path
 from PIL import Image
 
 from vipcli.batch import Asking, Journal, open_source
-from vipcli.batch.feeding import digest_of
+from vipcli.batch.items import digest_of
 
 REPOSITORY = Path(__file__).parents[1]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
@@ -12,15 +11,14 @@ from vipcli.batch.items import BadItem, Item
 from vipcli.batch.preparing import Facts, Prepared, prepare
 from vipcli.batch.workers import Workers
 from vipcli.engine import Job, Request
-from vipcli.errors import UsageError, VipError, quote
+from vipcli.errors import UsageError, VipError
 from vipcli.prompt import Conversation, Turn, neutralise, render, stop_texts
 
 if TYPE_CHECKING:
-    from vipcli.batch.journal import Journal
     from vipcli.engine import Engine
     from vipcli.prompt import Template
 
-__all__ = ["Feeder", "Ready", "digest_of", "request_of"]
+__all__ = ["Feeder", "Ready", "request_of"]
 
 
 class Speaks(Protocol):
@@ -47,18 +45,16 @@ class Ready:
 class Feeder:
     """Hands an engine its requests; see `vipcli.engine.Feed`.
 
-    items: what is to be asked; those that `journal` has are left out, and said where they have changed. failed: called
-    with an item and the sentence of what is wrong with it. system, prompt_style, options: of every request. ahead: how
-    many items are prepared ahead of the model. skipped: items that were answered before. waited: seconds for which the
-    model had nothing to do, once it had begun. Raises `UsageError` where an item isn't what it was when answered.
+    items: what is to be asked. failed: called with an item and the sentence of what is wrong with it. system,
+    prompt_style, options: of every request. ahead: how many items are prepared ahead of the model. waited: seconds for
+    which the model had nothing to do, once it had begun.
     """
 
     def __init__(
         self,
-        items: Iterator[Item | BadItem],
+        items: Iterator[Item],
         engine: Engine,
         facts: Facts,
-        journal: Journal,
         workers: Workers,
         failed: Callable[[Item | BadItem, VipError], None],
         *,
@@ -67,12 +63,10 @@ class Feeder:
         options: dict[str, Any],
         ahead: int,
     ) -> None:
-        self._items, self._engine, self._facts, self._journal = items, engine, facts, journal
+        self._items, self._engine, self._facts = items, engine, facts
         self._workers, self._failed, self._ahead = workers, failed, ahead
         self._system, self._style, self._options = system, prompt_style, options
-        self._seen: set[int] = set()
         self._begun = self._ended = False
-        self.skipped = 0
         self.waited = 0.0
 
     def take(self, wait: bool) -> Job | None:
@@ -105,24 +99,7 @@ class Feeder:
             if item is None:
                 self._ended = True
                 return
-            key = hash(item.id)
-            if key in self._seen:
-                self._failed(item, UsageError(f"its id {quote(item.id)!r} stands there twice"))
-                continue
-            self._seen.add(key)
-            if isinstance(item, BadItem):
-                self._failed(item, UsageError(item.sentence))
-                continue
-            before = self._journal.has(item.id)
-            if before is None:
-                self._workers.put(item, prepare, item, self._facts)
-            elif before == int(digest_of(item), 16):
-                self.skipped += 1
-            else:
-                raise UsageError(
-                    f"{quote(item.where or item.id)}: its picture, markers or question have changed since it was "
-                    "answered: name another --output"
-                )
+            self._workers.put(item, prepare, item, self._facts)
 
     def _job(self, item: Item, prepared: Prepared) -> Job:
         request = request_of(item, prepared, self._engine, self._system, self._style, self._options)
@@ -148,14 +125,3 @@ def request_of(
         raise UsageError("the question is empty")
     prompt = render(conversation, prompt_style, engine.template)
     return Request(prepared.picture, prompt, stop=stop_texts(prompt), **{**options, **item.options})
-
-
-def digest_of(item: Item) -> str:
-    """16 hexadecimal digits that change with the question, and with the size of the picture's file."""
-    size: int | None = None
-    if item.image is not None:
-        try:
-            size = os.stat(item.image).st_size
-        except (OSError, ValueError):  # it is an address, or isn't there
-            size = None
-    return item.digest(size)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -12,7 +13,7 @@ from vipcli.markers.formats import Rle
 if TYPE_CHECKING:
     from vipcli.prompt import Turn
 
-__all__ = ["BadItem", "Item", "MarkerText"]
+__all__ = ["BadItem", "Item", "MarkerText", "digest_of"]
 
 
 @dataclass(frozen=True)
@@ -64,3 +65,14 @@ class BadItem:
     where: str
     sentence: str
     image: str | None = None
+
+
+def digest_of(item: Item) -> str:
+    """16 hexadecimal digits that change with the question, and with the size of the picture's file."""
+    size: int | None = None
+    if item.image is not None:
+        try:
+            size = os.stat(item.image).st_size
+        except (OSError, ValueError):  # it is an address, or isn't there
+            size = None
+    return item.digest(size)

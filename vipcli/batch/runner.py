@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from vipcli.batch.feeding import Feeder, Ready, digest_of
-from vipcli.batch.items import BadItem, Item
+from vipcli.batch.feeding import Feeder, Ready
+from vipcli.batch.items import BadItem, Item, digest_of
 from vipcli.batch.journal import Journal
 from vipcli.batch.preparing import Facts
 from vipcli.batch.sources import Source
+from vipcli.batch.unanswered import Unanswered
 from vipcli.batch.workers import Workers
 from vipcli.engine import Answer, Engine
 from vipcli.errors import VipError
@@ -66,11 +67,11 @@ def run(
         journal.append(row)
         rows.append(row)
 
+    items = Unanswered(source.items(sample), journal, failed)
     feeder = Feeder(
-        source.items(sample),
+        items,
         engine,
         facts,
-        journal,
         workers,
         failed,
         system=system,
@@ -81,7 +82,7 @@ def run(
 
     def events() -> Iterator[Event]:
         while rows:
-            yield Event(rows.popleft(), feeder.skipped, time.monotonic() - began, feeder.waited)
+            yield Event(rows.popleft(), items.skipped, time.monotonic() - began, feeder.waited)
 
     for result in engine.answers(feeder, at_once):
         ready: Any = result.key
@@ -94,7 +95,7 @@ def run(
         rows.append(row)
         yield from events()
     yield from events()
-    return feeder.skipped
+    return items.skipped
 
 
 def _success(ready: Ready, answer: Answer, model: str) -> dict[str, Any]:
