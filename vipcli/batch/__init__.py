@@ -2,7 +2,8 @@
 
 `sources` reads items (`manifests`, `requests`, and the formats of `vipcli.markers`), each asked as `asking` says;
 `preparing` makes pictures and questions ready in the processes of `workers`; `feeding` hands them to the engine, and
-`runner` writes what it answers into the `journal`. `outputs` makes `tables`, annotated copies and the `report` of that.
+`runner` writes what it answers into the `journal`. `fleet` is an engine of several processes; `on_ray` runs the whole
+on a cluster. `outputs` makes `tables`, annotated copies and the `report` of that.
 """
 
 from __future__ import annotations
@@ -14,11 +15,14 @@ from vipcli.doors import door
 if TYPE_CHECKING:
     from vipcli.batch.asking import Asking as Asking
     from vipcli.batch.feeding import request_of as request_of
+    from vipcli.batch.fleet import Fleet as Fleet
     from vipcli.batch.items import BadItem as BadItem
     from vipcli.batch.items import Item as Item
     from vipcli.batch.items import MarkerText as MarkerText
     from vipcli.batch.journal import Journal as Journal
     from vipcli.batch.journal import read_rows as read_rows
+    from vipcli.batch.on_ray import Work as Work
+    from vipcli.batch.on_ray import run_on_ray as run_on_ray
     from vipcli.batch.outputs import annotate as annotate
     from vipcli.batch.outputs import can_annotate as can_annotate
     from vipcli.batch.outputs import to_report as to_report
@@ -39,8 +43,10 @@ __getattr__, __all__ = door(
     {
         "asking": ("Asking",),
         "feeding": ("request_of",),
+        "fleet": ("Fleet",),
         "items": ("BadItem", "Item", "MarkerText"),
         "journal": ("Journal", "read_rows"),
+        "on_ray": ("Work", "run_on_ray"),
         "outputs": ("annotate", "can_annotate", "to_report", "to_table"),
         "preparing": ("Facts", "marked_picture", "prepare"),
         "runner": ("Event", "run"),

@@ -10,15 +10,14 @@ from typing import TYPE_CHECKING, Any, Protocol
 from vipcli.batch.items import BadItem, Item
 from vipcli.batch.preparing import Facts, Prepared, prepare
 from vipcli.batch.workers import Workers
-from vipcli.engine import Job, Request
+from vipcli.engine import Feed, Job, Request, Result
 from vipcli.errors import UsageError, VipError
 from vipcli.prompt import Conversation, Turn, neutralise, render, stop_texts
 
 if TYPE_CHECKING:
-    from vipcli.engine import Engine
     from vipcli.prompt import Template
 
-__all__ = ["Feeder", "Ready", "request_of"]
+__all__ = ["Answering", "Feeder", "Ready", "request_of"]
 
 
 class Speaks(Protocol):
@@ -31,6 +30,17 @@ class Speaks(Protocol):
     @property
     def template(self) -> Template | None:
         """The checkpoint's own chat template."""
+
+
+class Answering(Speaks, Protocol):
+    """What a job must know of what answers it; see `vipcli.engine.Engine`."""
+
+    @property
+    def name(self) -> str:
+        """What a user calls the model."""
+
+    def answers(self, feed: Feed, at_once: int | None = None) -> Iterator[Result]:
+        """Answer what `feed` gives, many at a time."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,7 +63,7 @@ class Feeder:
     def __init__(
         self,
         items: Iterator[Item],
-        engine: Engine,
+        engine: Speaks,
         facts: Facts,
         workers: Workers,
         failed: Callable[[Item | BadItem, VipError], None],

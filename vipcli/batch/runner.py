@@ -9,17 +9,17 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from vipcli.batch.feeding import Feeder, Ready
+from vipcli.batch.feeding import Answering, Feeder, Ready
 from vipcli.batch.items import BadItem, Item, digest_of
 from vipcli.batch.journal import Journal
 from vipcli.batch.preparing import Facts
 from vipcli.batch.sources import Source
 from vipcli.batch.unanswered import Unanswered
 from vipcli.batch.workers import Workers
-from vipcli.engine import Answer, Engine
+from vipcli.engine import Answer
 from vipcli.errors import VipError
 
-__all__ = ["Event", "run"]
+__all__ = ["Event", "failure_row", "run"]
 
 # How many a model or a server is taken to answer at a time, where nobody says: twice as many are prepared ahead.
 _ROWS, _REQUESTS = 32, 8
@@ -41,7 +41,7 @@ class Event:
 
 def run(
     source: Source,
-    engine: Engine,
+    engine: Answering,
     journal: Journal,
     workers: Workers,
     facts: Facts,
@@ -63,7 +63,7 @@ def run(
     rows: deque[dict[str, Any]] = deque()
 
     def failed(item: Item | BadItem, error: VipError) -> None:
-        row = _failure(item, error, engine.name)
+        row = failure_row(item, error, engine.name)
         journal.append(row)
         rows.append(row)
 
@@ -90,7 +90,7 @@ def run(
             row = _success(ready, result.answer, engine.name)
         else:
             assert result.error is not None
-            row = _failure(ready.item, result.error, engine.name)
+            row = failure_row(ready.item, result.error, engine.name)
         journal.append(row)
         rows.append(row)
         yield from events()
@@ -120,7 +120,8 @@ def _success(ready: Ready, answer: Answer, model: str) -> dict[str, Any]:
     }
 
 
-def _failure(item: Item | BadItem, error: VipError, model: str) -> dict[str, Any]:
+def failure_row(item: Item | BadItem, error: VipError, model: str) -> dict[str, Any]:
+    """The journal's line of an item that failed."""
     asked = item if isinstance(item, Item) else None
     where = f"{item.where}: " if item.where and item.where != item.image and item.where != item.id else ""
     return {

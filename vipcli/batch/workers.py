@@ -17,13 +17,13 @@ from typing import Any
 
 from vipcli.errors import VipError
 
-__all__ = ["Workers", "cores"]
+__all__ = ["SPAWN", "Workers", "cores", "signals_wait"]
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
 _KEPT = 2**28  # bytes
 _CRASHED = object()
 _PARENTS = (signal.SIGINT, signal.SIGTERM)  # signals that reach a whole group, and that the parent minds for all
-_SPAWN = multiprocessing.get_context("spawn")  # a fork of a process with torch's threads may hang
+SPAWN = multiprocessing.get_context("spawn")  # a fork of a process with torch's threads may hang
 
 Task = Callable[..., Any]
 
@@ -101,9 +101,9 @@ class _Process:
     """One process, and the thread that takes what it sends, so that it never waits for us."""
 
     def __init__(self, lane: _Lane, done: queue.SimpleQueue[Any]) -> None:
-        self._connection, its = _SPAWN.Pipe()
-        self._process = _SPAWN.Process(target=_work, args=(its,), daemon=True)
-        with _signals_wait():
+        self._connection, its = SPAWN.Pipe()
+        self._process = SPAWN.Process(target=_work, args=(its,), daemon=True)
+        with signals_wait():
             self._process.start()
         its.close()
         threading.Thread(target=self._receive, args=(lane, done), daemon=True).start()
@@ -126,7 +126,7 @@ class _Process:
 
 
 @contextlib.contextmanager
-def _signals_wait() -> Iterator[None]:
+def signals_wait() -> Iterator[None]:
     """Keep Ctrl-C and SIGTERM until the block has ended: a process that starts in it never gets them at all."""
     if not hasattr(signal, "pthread_sigmask"):
         yield

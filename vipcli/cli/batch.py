@@ -10,14 +10,14 @@ import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from vipcli.cli import console
-from vipcli.cli.inputs import answer_options, check_units, open_model, prompt_style_of
+from vipcli.cli.inputs import answer_options, check_units, prompt_style_of
 from vipcli.cli.options import (
     BoxFormatFlag,
     CoordsFlag,
@@ -115,7 +115,16 @@ def batch(
     model: ModelFlag = None,
     engine: Annotated[
         str | None,
-        typer.Option(metavar="URL", help="Ask an OpenAI-compatible server instead", rich_help_panel="Model"),
+        typer.Option(
+            metavar="URL|ray", help="Ask an OpenAI-compatible server, or use a Ray cluster", rich_help_panel="Model"
+        ),
+    ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="Processes with a model each; with ray: actors", rich_help_panel="Model"),
+    ] = None,
+    ray_address: Annotated[
+        str | None, typer.Option(metavar="ADDR", help="Which Ray cluster", rich_help_panel="Model")
     ] = None,
     device: DeviceFlag = None,
     dtype: DtypeFlag = None,
@@ -152,7 +161,8 @@ def batch(
     vip batch photos/ -o answers.jsonl -q "What is in the picture?"
     vip batch instances.json -o answers.jsonl -q "Is @1 a {label}?" --html report.html
     """
-    from vipcli.batch import Asking, Facts, Journal, MarkerText, Workers, cores, open_source, run
+    from vipcli.batch import Asking, Facts, Journal, MarkerText, Work, Workers, cores, open_source, run, run_on_ray
+    from vipcli.cli.batch_engines import check_engine, open_engine_for_batch
     from vipcli.cli.progress import show_progress
     from vipcli.config import load_settings
     from vipcli.engine import open_engine, resolve
@@ -176,11 +186,13 @@ def batch(
     options = answer_options(
         settings, fit, max_new_tokens=max_new_tokens, temperature=temperature, top_p=top_p, seed=seed
     )
+    check_engine(engine, workers, ray_address)
+    on_ray = engine == "ray"
+    name = (None if on_ray else engine) or model or settings.model
     if dry_run:
-        return _dry_run(source, sample, engine or model or settings.model, style, options, tags=tags, strict=strict)
+        return _dry_run(source, sample, name, style, options, tags=tags, strict=strict)
     outputs = _outputs(output, html, annotated, source)
     at_once = _batch_size(batch_size)
-    name = engine or model or settings.model
     flags = {"device": device, "dtype": dtype, "device_map": device_map, "load_in": load_in}
     placing: dict[str, Any] = {flag: value for flag, value in flags.items() if value is not None}
     usual = {"device": settings.device, "dtype": settings.dtype}
@@ -191,17 +203,28 @@ def batch(
         job |= {key: str(value) for key, value in settled.items()}
         journal = Journal(outputs.journal, job)
         journal.check()
-        with Workers(min(8, max(1, cores() - 1))) as workers:  # they start while the model is loaded
-            opened = server or open_model(name, quiet=quiet, verbose=verbose, **{**usual, **placing})
-            facts = Facts(opened.side, opened.patch, options["fit"], frozenset(opened.special_tokens), tags, strict)
-            about = {"source": source.name, "model": opened.name, "question": question or "of each item"}
-            asked = run(
-                source, opened, journal, workers, facts, at_once=at_once, sample=sample, options=options, **style
-            )
+        about = {"source": source.name, "model": job["model"], "question": question or "of each item"}
+        with Workers(min(8, max(1, cores() - 1))) as pool:  # they start while the model is loaded
+            facts = Facts(fit=options["fit"], tags=tags, strict=strict)
+            if on_ray:
+                asking = {"at_once": at_once, "options": options, **style}
+                work = Work(job["model"] if name == "auto" else name, {**usual, **placing}, facts, asking)
+                asked = run_on_ray(
+                    source, work, job["model"], journal, address=ray_address, actors=workers, sample=sample
+                )
+            else:
+                opened = server or open_engine_for_batch(
+                    name, workers, {**usual, **placing}, quiet=quiet, verbose=verbose
+                )
+                special = frozenset(opened.special_tokens)
+                facts = replace(facts, side=opened.side, patch=opened.patch, special_tokens=special)
+                asked = run(
+                    source, opened, journal, pool, facts, at_once=at_once, sample=sample, options=options, **style
+                )
             try:
                 with journal, closing(asked):
                     failed = show_progress(asked, source, sample, outputs.journal, quiet=quiet)
-                    _write(source, outputs, sample, workers, facts, about, quote_formulas)
+                    _write(source, outputs, sample, pool, facts, about, quote_formulas)
             except KeyboardInterrupt:
                 file = quote(str(outputs.journal))
                 console.note(f"vip: stopped; {file} has {journal.rows} lines, and the same command goes on from there")

@@ -8,7 +8,7 @@ from vipcli.cli.inputs import open_model
 from vipcli.errors import UsageError
 
 if TYPE_CHECKING:
-    from vipcli.batch.fleet import Fleet
+    from vipcli.batch import Fleet
     from vipcli.engine import Engine
 
 __all__ = ["check_engine", "open_engine_for_batch"]
