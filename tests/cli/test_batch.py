@@ -174,7 +174,9 @@ def test_another_job_is_refused_and_the_answers_stay(vip, answered, monkeypatch,
 
 
 def test_another_job_or_writer_is_refused_before_the_model_is_loaded(vip, folder, tmp_path, monkeypatch):
-    monkeypatch.setattr("vipcli.cli.batch.open_model", lambda *_, **__: pytest.fail("the model was loaded"))
+    monkeypatch.setattr(
+        "vipcli.cli.batch_engines.open_engine_for_batch", lambda *_, **__: pytest.fail("the model was loaded")
+    )
     with Journal(tmp_path / "out.jsonl", {"model": "7b"}) as journal:
         journal.append({"id": "a", "answer": "b", "input": "1"})
         outcome = vip("batch", "photos", "-o", "out.jsonl", *ASK)
