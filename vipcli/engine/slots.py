@@ -7,12 +7,16 @@ side, and only where they look back does each keep to its own row.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import torch
 from torch.nn import functional
 
 from vipcli.engine.llama import LlamaText
 
 __all__ = ["Slots"]
+
+_TOGETHER = 2048  # tokens of prompts that a CPU reads together
 
 
 class Slots:
@@ -38,9 +42,17 @@ class Slots:
 
         Where memory runs out nothing has changed.
         """
+        self._reserve(len(self.lengths) + len(prompts), max(map(len, prompts)))
+        before = len(self.lengths)
+        try:
+            return torch.cat([self._begin(some) for some in _portions(prompts, self._text.device.type)])
+        except BaseException:
+            del self.lengths[before:]
+            raise
+
+    def _begin(self, prompts: list[torch.Tensor]) -> torch.Tensor:
         counts = [len(prompt) for prompt in prompts]
         first = len(self.lengths)
-        self._reserve(first + len(prompts), max(counts))
         ends = torch.tensor(counts).cumsum(0).tolist()
 
         def attend(layer: int, queries: torch.Tensor, keys: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
@@ -131,3 +143,14 @@ class Slots:
                 else:
                     kept.append(new)
         self._room = wanted
+
+
+def _portions(prompts: list[torch.Tensor], device: str) -> Iterator[list[torch.Tensor]]:
+    """The prompts that go through the layers together: all of them, and on a CPU, whose cache they must fit, a few."""
+    some: list[torch.Tensor] = []
+    for prompt in prompts:
+        if some and device == "cpu" and sum(map(len, some)) + len(prompt) > _TOGETHER:
+            yield some
+            some = []
+        some.append(prompt)
+    yield some

@@ -13,7 +13,8 @@ from PIL import Image
 __all__ = ["Eyes", "features", "lookup", "trim_tower"]
 
 _KEPT = 8  # pictures whose features are kept: 4.7 MB each for the 7B's 576 x 4096 in 16 bits
-_TOGETHER = 4608  # patches that are looked at together: 8 pictures of 336 pixels, beyond which nothing is gained
+# Patches that are looked at together: 8 pictures of 336 pixels, and on a CPU, whose cache they must fit, 1.
+_TOGETHER, _TOGETHER_ON_CPU = 4608, 1024
 
 
 def trim_tower(model: Any) -> None:
@@ -76,7 +77,8 @@ class Eyes:
     def __init__(self, model: Any, pixels: Callable[[list[Any]], torch.Tensor]) -> None:
         self._model, self._pixels = model, pixels
         config = model.config.vision_config
-        self._together = max(1, _TOGETHER // (config.image_size // config.patch_size) ** 2)
+        patches = _TOGETHER_ON_CPU if model.device.type == "cpu" else _TOGETHER
+        self._together = max(1, patches // (config.image_size // config.patch_size) ** 2)
         self._kept: OrderedDict[bytes, torch.Tensor] = OrderedDict()
 
     def look(self, squares: Mapping[bytes, Any]) -> dict[bytes, torch.Tensor]:
