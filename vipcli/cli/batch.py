@@ -165,7 +165,7 @@ def batch(
     from vipcli.cli.batch_engines import check_engine, open_engine_for_batch
     from vipcli.cli.progress import show_progress
     from vipcli.config import load_settings
-    from vipcli.engine import open_engine, resolve
+    from vipcli.engine import is_address, open_engine, resolve
 
     settings = load_settings()
     check_units(coords, box_format)
@@ -197,7 +197,7 @@ def batch(
     placing: dict[str, Any] = {flag: value for flag, value in flags.items() if value is not None}
     usual = {"device": settings.device, "dtype": settings.dtype}
     with _stoppable() as stopped:
-        server = open_engine(name, model=model if engine else None, **placing) if _is_address(name) else None
+        server = open_engine(name, model=model if engine else None, **placing) if is_address(name) else None
         job = {"model": server.name if server else resolve(name).name, "weights": _weights(name)}
         settled = {**style, **options, "tags": tags, "dtype": dtype or settings.dtype}
         job |= {key: str(value) for key, value in settled.items()}
@@ -286,15 +286,11 @@ def _batch_size(text: str) -> int | None:
     return int(text)
 
 
-def _is_address(name: str) -> bool:
-    return name.lower().startswith(("http://", "https://"))
-
-
 def _weights(name: str) -> str:
     """What tells a model's weights from others; of a server nothing is known."""
-    from vipcli.engine import fingerprint, located, resolve
+    from vipcli.engine import fingerprint, is_address, located, resolve
 
-    if _is_address(name):
+    if is_address(name):
         return "on a server"
     folder = located(resolve(name))
     return "unknown" if folder is None else fingerprint(folder)
@@ -361,9 +357,9 @@ def _dry_run(
 ) -> int:
     """The first items as they would be asked; no weights are loaded, and only temporary files are written."""
     from vipcli.batch import BadItem, Facts, prepare, request_of
-    from vipcli.engine import outline, resolve
+    from vipcli.engine import is_address, outline, resolve
 
-    if _is_address(name):
+    if is_address(name):
         raise UsageError("--dry-run shows what a model of this machine gets: leave --engine out")
     model = outline(resolve(name))
     facts = Facts(model.side, model.patch, options["fit"], model.special_tokens, tags, strict)

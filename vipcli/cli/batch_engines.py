@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from vipcli.cli.inputs import open_model
+from vipcli.engine import is_address
 from vipcli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ _MOST = 256  # processes, or actors
 
 def check_engine(engine: str | None, workers: int | None, ray_address: str | None) -> None:
     """Raise a `UsageError` for an ``--engine`` that isn't one, and for flags that don't go with it."""
-    is_server = engine is not None and engine.lower().startswith(("http://", "https://"))
+    is_server = engine is not None and is_address(engine)
     if engine not in (None, "ray") and not is_server:
         raise UsageError("--engine: use ray, or the http(s):// address of a server")
     if workers is not None and not 1 <= workers <= _MOST:

@@ -22,6 +22,7 @@ from vipcli.engine.catalog import (
     card,
     fingerprint,
     input_square,
+    is_address,
     located,
     pull,
     resolve,
@@ -71,6 +72,7 @@ __all__ = [
     "card",
     "fingerprint",
     "input_square",
+    "is_address",
     "located",
     "open_engine",
     "pull",
@@ -87,7 +89,7 @@ def open_engine(ref: str = "auto", **options: Any) -> Engine:
     ``dtype``, ``device_map``, ``load_in``; of a server as of `open_remote`: ``model``, ``token``, ``timeout``,
     ``concurrency``. Raises `ModelError` with one sentence where the model can't be found or loaded.
     """
-    if ref.lower().startswith(("http://", "https://")):
+    if is_address(ref):
         from vipcli.engine.remote import open_remote
 
         for name in ("device", "dtype", "device_map", "load_in"):

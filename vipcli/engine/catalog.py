@@ -21,6 +21,7 @@ __all__ = [
     "card",
     "fingerprint",
     "input_square",
+    "is_address",
     "located",
     "pull",
     "resolve",
@@ -93,6 +94,11 @@ def resolve(ref: str) -> Model:
         )
     known = next((model for model in MODELS.values() if model.repo == repo), None)
     return Model(ref, repo=repo, revision=revision or None, gigabytes=known.gigabytes if known else 0.0)
+
+
+def is_address(ref: str) -> bool:
+    """Whether a model's name is the ``http(s)://`` address of a server that has it."""
+    return ref.lower().startswith(("http://", "https://"))
 
 
 def located(model: Model) -> Path | None:
