@@ -20,8 +20,8 @@ import numpy as np
 from PIL import Image
 
 import vipcli.batch.feeding
-import vipcli.cli.batch
-import vipcli.cli.batch_engines
+import vipcli.cli.batch.command
+import vipcli.cli.batch.engines
 from vipcli.batch import Workers
 from vipcli.batch.preparing import Prepared
 from vipcli.batch.workers import _outcome
@@ -86,7 +86,7 @@ def blank(item: Any, facts: Any) -> Prepared:
 def _warm_up() -> None:
     """Import whatever a command needs."""
     vipcli.batch.Workers = Inline  # type: ignore[misc]
-    vipcli.cli.batch_engines.open_engine_for_batch = lambda *_, **__: Stub()  # type: ignore[assignment]
+    vipcli.cli.batch.engines.open_engine_for_batch = lambda *_, **__: Stub()  # type: ignore[assignment]
     with tempfile.TemporaryDirectory() as folder:
         Image.new("RGB", (30, 20)).save(f"{folder}/dot.png")
         run(["batch", folder, "-o", f"{folder}/out.jsonl", "-q", "Hm?", "-m", "tiny"])
@@ -95,7 +95,7 @@ def _warm_up() -> None:
 def _run(arguments: list[str], pause: float, blanks: bool) -> None:
     """Be the command."""
     sys.argv = ["vip", *arguments]
-    vipcli.cli.batch_engines.open_engine_for_batch = lambda *_, **__: Stub(pause)  # type: ignore[assignment]
+    vipcli.cli.batch.engines.open_engine_for_batch = lambda *_, **__: Stub(pause)  # type: ignore[assignment]
     if blanks:
         vipcli.batch.feeding.prepare = blank
     random.seed()

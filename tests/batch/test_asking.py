@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vipcli.batch.asking import Asking, asked, fill
+from vipcli.batch.asking import Asking, asked, check_template, fill
 from vipcli.batch.items import BadItem, Item, MarkerText
 from vipcli.errors import UsageError
 from vipcli.markers.formats import Rle
@@ -91,6 +91,20 @@ def test_a_manifests_own_question_is_no_template():
 def test_an_item_without_a_question_is_said(question):
     (one,) = asked(Item("a", "a.jpg", question, where="list.csv, line 2"), Asking())
     assert one == BadItem("a", "list.csv, line 2", "it has no question, and no -q asks one", "a.jpg")
+
+
+@pytest.mark.parametrize(("lacking", "whole"), [(100, 1), (1, 3)])
+def test_a_name_that_none_of_the_first_items_has_is_misspelt(lacking, whole):
+    broken = BadItem("z", "list, line 1", "it is no JSON object")
+    bad = [BadItem(str(number), f"list, line {number + 2}", "no {lable}", lacks=True) for number in range(lacking)]
+    good = [Item("a", "a.jpg", "What?")] * whole
+    check_template([broken])
+    check_template([broken, *good, *bad])
+    if lacking < 100:
+        check_template([broken, *bad, *good])
+        return
+    with pytest.raises(UsageError, match=r"^list, line 2: no {lable}$"):
+        check_template([broken, *bad, *good])
 
 
 def test_each_asks_about_one_marker_at_a_time_and_all_about_all():

@@ -193,6 +193,56 @@ def test_what_cant_be_a_source_is_said_at_once(tmp_path):
         assert "has no questions of its own: give one, like -q" in why(name, asking=Asking())
 
 
+def test_flags_that_a_source_has_no_use_for_are_said(photos, tmp_path, monkeypatch):
+    files = {
+        "l.txt": "a.jpg\n",
+        "m.jsonl": '{"image": "a.jpg"}\n',
+        "f.json": COCO_INSTANCES,
+        "r.jsonl": '{"custom_id": 1, "body": 2}',
+    }
+    write(tmp_path, files)
+    monkeypatch.chdir(tmp_path)
+    choices = {"recursive": True, "include": ["*.png"], "exclude": ["*.png"]}
+    for name in files:
+        for flag, value in choices.items():
+            asking = Asking() if name == "r.jsonl" else WHAT
+            assert (
+                why(name, asking=asking, **{flag: value}) == f"--{flag} goes with a folder of pictures, not with {name}"
+            )
+        assert open_source([name], Asking() if name == "r.jsonl" else WHAT, images="photos")
+    assert why("a.jpg", recursive=True) == "--recursive goes with a folder of pictures, not with a.jpg"
+    assert why("a.jpg", "b.jpg", images="photos") == "--images goes with a list or annotations, not with 2 pictures"
+    assert why("photos", images="photos") == "--images goes with a list or annotations, not with photos"
+    type_in(monkeypatch, b"a.jpg\n")
+    assert why("-", include=["*"]) == "--include goes with a folder of pictures, not with -"
+    write(tmp_path / "yolo", {**YOLO_DATUMARO, "images/train/a.jpg": ""})
+    assert why("yolo", recursive=True) == "--recursive goes with a folder of pictures, not with yolo"
+    assert open_source(["yolo"], WHAT, images="photos").form
+
+
+@pytest.mark.parametrize("name", ["photos", "a.jpg", "l.txt", "m.jsonl", "f.json", "-"])
+def test_a_misspelt_name_of_the_template_is_said_at_once(photos, tmp_path, monkeypatch, name):
+    lines = '{"image": "a.jpg", "label": "cat"}\n'
+    write(tmp_path, {"l.txt": "a.jpg\n", "m.jsonl": lines, "f.json": COCO_INSTANCES})
+    monkeypatch.chdir(tmp_path)
+    type_in(monkeypatch, lines.encode())
+    assert "the question has {lable}, which this item lacks; it has {" in why(name, asking=Asking("{id}: a {lable}?"))
+    type_in(monkeypatch, lines.encode())
+    assert open_source([name], Asking("{id}: {name}?", markers=(MarkerText("1,2", "point"),)))
+
+
+def test_all_regions_of_a_picture_have_no_label(tmp_path):
+    path = write(tmp_path, {"f.json": COCO_INSTANCES}) / "f.json"
+    assert open_source([str(path)], Asking("{label}"))
+    assert "the question has {label}" in why(path, asking=Asking("{label}", each=False))
+
+
+def test_where_a_later_line_has_the_name_each_line_is_one_of_its_own(tmp_path):
+    lines = '{"image": "a.jpg"}\nno\n{"image": "a.jpg", "label": "cat"}\n'
+    source = open_source([str(write(tmp_path, {"m.jsonl": lines}) / "m.jsonl")], Asking("A {label}?"))
+    assert [type(item) for item in source.items()] == [BadItem, BadItem, Item]
+
+
 # Annotations
 
 FORMATS = {

@@ -96,6 +96,15 @@ def test_an_answer_without_a_digest_is_asked_for_again(path, digest):
         assert (journal.has("a"), journal.has("b")) == (1, None)
 
 
+@pytest.mark.parametrize("line", [None, 5, "zz", [], "", "00000000000000ff"])
+def test_the_mark_of_a_line_lies_above_the_digest_and_may_be_missing(path, line):
+    fill(path, [row("a", number=2**64 - 1, line=line), row("b", number=7)])
+    with Journal(path, JOB) as journal:
+        assert (journal.has("a"), journal.has("b"), journal.rows) == (2**64 - 1, 7, 2)
+        mark = 255 if line == "00000000000000ff" else 0
+        assert (journal.answered[hash("a")] >> 64, journal.answered[hash("b")] >> 64) == (mark, 0)
+
+
 def test_what_stands_twice_stays_once(path):
     fill(path, [row("a"), row("b"), row("a", "no"), row("c"), row("b")])
     fill(path, [])

@@ -10,12 +10,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from markers.formats.samples import write
+from PIL import Image
 
 from vipcli.batch.asking import Asking
 from vipcli.batch.items import BadItem, Item, MarkerText
-from vipcli.batch.manifests import placed
+from vipcli.batch.places import placed, placed_marker
+from vipcli.batch.preparing import Facts, prepare
 from vipcli.batch.sources import open_source
-from vipcli.errors import UsageError, plain
+from vipcli.errors import UsageError, plain, quote
 
 
 def items(folder: Path, name: str, content: str | bytes, asking: Asking | None = None) -> list[Item | BadItem]:
@@ -132,6 +134,52 @@ def test_a_picture_called_dash_is_a_file_and_never_standard_input(base):
     assert placed("-", base) == "./-"
 
 
+# Masks
+
+
+@pytest.mark.parametrize(
+    ("text", "seen"),
+    [
+        ("mask:cat.png", "mask:m/cat.png"),
+        ("MASK:cat=../cat.png@red,width=4", "MASK:cat=m/../cat.png@red,width=4"),
+        ("mask:12.png", "mask:m/12.png"),
+        ("mask:/cat.png", "mask:/cat.png"),
+        ("mask:https://x/cat.png", "mask:https://x/cat.png"),
+        ("mask:a=1,2,3,4,5,6", "mask:a=1,2,3,4,5,6"),
+        ("mask:1,2 3%,4,1e2,6@red", "mask:1,2 3%,4,1e2,6@red"),
+        ("mask:", "mask:"),
+        ("box:cat.png", "box:cat.png"),
+        ("1,2,3,4", "1,2,3,4"),
+    ],
+)
+def test_relative_masks_lie_beside_the_manifest(text, seen):
+    assert placed_marker(text, Path("m")) == seen
+    assert placed_marker(text, Path(".")) == placed_marker(text, None) == text
+
+
+@pytest.mark.parametrize("name", ["m.jsonl", "m.csv", "r.jsonl"])
+def test_a_mask_of_a_list_is_found_from_whatever_folder(tmp_path, monkeypatch, name):
+    (tmp_path / "lists").mkdir()
+    Image.new("RGB", (40, 30)).save(tmp_path / "lists" / "a.png")
+    mask = Image.new("L", (40, 30))
+    mask.paste(255, (10, 10, 20, 20))
+    mask.save(tmp_path / "lists" / "cat.png")
+    url = {"type": "image_url", "image_url": {"url": "a.png"}, "markers": ["mask:cat=cat.png@red"]}
+    messages = [{"role": "user", "content": [{"type": "text", "text": "What is @cat?"}, url]}]
+    row = {"image": "a.png", "question": "What is @cat?", "markers": "mask:cat=cat.png@red"}
+    content = {
+        "m.jsonl": json.dumps(row),
+        "m.csv": "image,question,markers\na.png,What is @cat?,mask:cat=cat.png@red\n",
+        "r.jsonl": json.dumps({"custom_id": "r", "body": {"messages": messages}}),
+    }
+    (tmp_path / "lists" / name).write_text(content[name])
+    for folder, path in ((tmp_path, Path("lists")), (tmp_path / "lists", Path()), (Path("/"), tmp_path / "lists")):
+        monkeypatch.chdir(folder)
+        (item,) = open_source([str(path / name)], Asking()).items()
+        drawn = prepare(item, Facts(28)).markers
+        assert drawn == (f"mask:cat={path / 'cat.png'}@red",)
+
+
 # CSV
 
 
@@ -146,7 +194,7 @@ def test_a_csv_file_has_a_header_and_its_columns_in_any_order(tmp_path):
 def test_markers_of_a_csv_file_may_be_a_json_list(tmp_path):
     content = 'image,question,markers\na,?,"[""1,2"", ""mask:a;b.png""]"\na,?,[1\na,?,[1]\na,?, \n'
     first, *others, last = items(tmp_path, "m.csv", content)
-    assert [one.text for one in first.markers] == ["1,2", "mask:a;b.png"]
+    assert [one.text for one in first.markers] == ["1,2", f"mask:{tmp_path}/a;b.png"]
     assert [one.sentence for one in others] == ['its markers are no list of texts, like ["40,30,200,180"]'] * 2
     assert others[0].image == str(tmp_path / "a"), "as every item has it"
     assert last.markers == ()
@@ -206,6 +254,27 @@ def test_a_header_that_lacks_something_is_said_before_any_work(tmp_path, content
     with pytest.raises(UsageError) as caught:
         open_source([str(path)], Asking())
     assert sentence in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("columns", "template", "sentence"),
+    [
+        ("image,label", "A {lable}?", "the question has {lable}, which PATH lacks; it has {label}, {id} (and {{ is a"),
+        ("image,markers", "{nam}", "the question has {nam}, which PATH lacks; it has {id}, {name} (and {{ is a brace)"),
+        ("image,question", "{image}", "the question has {image}, which PATH lacks; it has {question}, {id} (and {{ is"),
+    ],
+)
+def test_a_name_that_is_no_column_is_said_before_any_work(tmp_path, columns, template, sentence):
+    path = write(tmp_path, {"m.csv": f"{columns}\na,\n"}) / "m.csv"
+    with pytest.raises(UsageError) as caught:
+        open_source([str(path)], Asking(template))
+    assert str(caught.value).startswith(sentence.replace("PATH", quote(str(path))))
+
+
+def test_a_column_that_is_empty_concerns_its_line_alone(tmp_path):
+    first, second = items(tmp_path, "m.csv", "image,label\na,\nb,cat\n", Asking("A {label}?"))
+    assert first.sentence == "the question has {label}, which this item lacks; it has {id} (and {{ is a brace)"
+    assert second.question == "A cat?"
 
 
 def test_a_question_of_the_command_line_needs_no_column(tmp_path):

@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -89,13 +90,15 @@ def test_an_item_that_kills_its_actor_fails_alone_and_the_same_command_goes_on(
     monkeypatch.setattr(on_ray, "_RETRIES", 0)
     file = tmp_path / "answers.jsonl"
     fine: list[Any] = list(pictures.items())[:11]
-    source = Source("some", None, lambda: iter([*fine, Poison("poison", None, "?"), fine[0]]))
+    source = Source(
+        "some", None, lambda: iter([*fine, Poison("poison", None, "?"), replace(fine[0], question="Else?")])
+    )
     with Journal(file, {}) as journal:
         list(run_on_ray(source, WORK, "tiny", journal, actors=1))
     rows = rows_of(file)
     assert {row["id"]: row["error"] for row in rows if row["error"]} == {
         "poison": "every process that answered it died",
-        fine[0].id: f"its id {fine[0].id!r} stands there twice",
+        fine[0].id: f"its id {fine[0].id!r} stands there twice, with another question: give each one an id of its own",
     }
     assert len(rows) == 13
     assert {row["id"] for row in rows if row["answer"]} == {item.id for item in fine}

@@ -159,6 +159,19 @@ def test_a_copy_elsewhere_finds_the_same_pictures(tmp_path, name, monkeypatch):
     assert os.path.normpath(first.image) == "sub/a.jpg"
 
 
+@pytest.mark.parametrize("name", ["copy.jsonl", "lists/copy.jsonl", "deep/copy.csv"])
+def test_a_copy_elsewhere_finds_the_same_masks(tmp_path, name, monkeypatch):
+    write(tmp_path, {"lists/m.jsonl": json.dumps({"image": "a.jpg", "markers": ["mask:a=cat.png@red", "1,2,3,4"]})})
+    (tmp_path / "deep").mkdir()
+    monkeypatch.chdir(tmp_path)
+    asking = Asking("Hm?", markers=(MarkerText("dog.png@blue", "mask"), MarkerText("https://x/y.png", "mask")))
+    source = open_source(["lists/m.jsonl"], asking)
+    annotate(source, journal(Path(), row("line 1", "Yes")), None, Path(name))
+    (item,) = open_source([name], Asking()).items()
+    found = [os.path.normpath(marker.text.removeprefix("mask:").removeprefix("a=")) for marker in item.markers]
+    assert found == ["lists/cat.png@red", "1,2,3,4", "dog.png@blue", "https:/x/y.png"]
+
+
 def test_a_copy_as_csv_has_the_same_in_columns(tmp_path):
     _, copy = copied(
         tmp_path, "copy.csv", Asking("{id}: @1?", markers=(MarkerText("5,6", "point"),)), quote_formulas=True

@@ -92,8 +92,24 @@ def test_what_fails_is_a_row_with_its_place_and_is_asked_again(tmp_path):
 
 def test_an_id_that_stands_twice_is_an_error_of_the_second(tmp_path):
     path, out = manifest(tmp_path, [{"id": "a"}, {"id": "a", "question": "Else?"}]), tmp_path / "out.jsonl"
+    twice = "list.jsonl, line 2: its id 'a' stands there twice, with another question: give each one an id of its own"
+    assert sorted((row["error"] for row in answered(path, Stub(), out)[0]), key=str) == [None, twice]
+    rows, skipped = answered(path, Stub(), out)
+    assert ([row["error"] for row in rows], skipped) == ([twice], 1), "as long as it stands there"
+
+
+def test_the_same_question_once_more_has_its_answer(tmp_path):
+    path, out = manifest(tmp_path, [{"id": "a"}, {"id": "b"}, {"id": "a"}, {"id": "a", "shelf": 7}]), tmp_path / "out"
+    rows, skipped = answered(path, Stub(), out)
+    assert (sorted(row["id"] for row in rows), skipped) == (["a", "b"], 2)
+    assert answered(path, Stub(), out) == ([], 4)
+
+
+def test_what_cant_be_asked_and_an_item_of_its_id_are_two(tmp_path):
+    path, out = manifest(tmp_path, [{"id": "a", "image": ""}, {"id": "a"}, {"id": "a", "image": 5}]), tmp_path / "out"
     errors = [row["error"] for row in answered(path, Stub(), out)[0]]
-    assert sorted(errors, key=str) == [None, "list.jsonl, line 2: its id 'a' stands there twice"]
+    assert "its image is no path or URL" in errors[0]
+    assert all("its id 'a' stands there twice" in error for error in errors[1:])
 
 
 @pytest.mark.parametrize("change", ["question", "markers", "picture"])

@@ -175,7 +175,7 @@ def test_another_job_is_refused_and_the_answers_stay(vip, answered, monkeypatch,
 
 def test_another_job_or_writer_is_refused_before_the_model_is_loaded(vip, folder, tmp_path, monkeypatch):
     monkeypatch.setattr(
-        "vipcli.cli.batch_engines.open_engine_for_batch", lambda *_, **__: pytest.fail("the model was loaded")
+        "vipcli.cli.batch.engines.open_engine_for_batch", lambda *_, **__: pytest.fail("the model was loaded")
     )
     with Journal(tmp_path / "out.jsonl", {"model": "7b"}) as journal:
         journal.append({"id": "a", "answer": "b", "input": "1"})
@@ -467,6 +467,14 @@ WRONG = {
     "an unknown dtype": (["photos", *OUT, "-q", "Hm?", "--dtype", "int3"], "--dtype int3"),
     "an unknown style": (["photos", *OUT, "-q", "Hm?", "--prompt-style", "x"], "--prompt-style x: use auto"),
     "a column that is missing": (["bare.csv", *OUT], "bare.csv has no column 'image'; it has name, size"),
+    "globs of a list": (
+        ["list.jsonl", *OUT, "--include", "*"],
+        "--include goes with a folder of pictures, not with list",
+    ),
+    "folders of pictures": (["photos/pond.png", *OUT, "-q", "Hm?", "-r"], "--recursive goes with a folder of pictures"),
+    "another folder of a folder": (["photos", *OUT, "-q", "Hm?", "--images", "."], "--images goes with a list or anno"),
+    "a misspelt name": (["list.jsonl", *OUT, "-q", "A {lable}?"], "line 1: the question has {lable}, which this item"),
+    "a misspelt column": (["good.csv", *OUT, "-q", "A {lable}?"], "the question has {lable}, which good.csv lacks"),
     "no folder of pictures": (["list.jsonl", *OUT, "--images", "gone"], "--images gone: there is no such folder"),
     "a dry run of a server": (["photos", "-q", "Hm?", "--dry-run", "--engine", "http://h/v1"], "--dry-run shows what"),
     "a dry run of nothing": (["f.jsonl", "-q", "Hm?", "--dry-run"], "f.jsonl holds no picture"),
@@ -474,13 +482,16 @@ WRONG = {
 
 
 @pytest.mark.parametrize("case", WRONG, ids=lambda text: text)
-def test_wrong_usage_is_one_sentence_and_exit_2_and_writes_nothing(vip, folder, tmp_path, case):
+def test_wrong_usage_is_one_sentence_and_exit_2_and_writes_nothing(vip, folder, tmp_path, monkeypatch, case):
     manifest(tmp_path, {"question": "Hm?"})
     (tmp_path / "bare.csv").write_text("name,size\na,1\n")
+    (tmp_path / "good.csv").write_text("image,label\nphotos/pond.png,duck\n")
     (tmp_path / "f.jsonl").mkdir()
     (folder / "notes.md").write_text("none")
     os.mkfifo(tmp_path / "pipe.jsonl")
     before = sorted((one.name, one.stat().st_mtime_ns) for one in tmp_path.iterdir())
+    if case not in ("an unknown device", "an unknown dtype"):
+        monkeypatch.setattr("vipcli.engine.local.load", lambda *_, **__: pytest.fail("the model was loaded"))
     arguments, sentence = WRONG[case]
     outcome = vip("batch", "-m", "tiny", *arguments)
     assert outcome.code == 2, outcome

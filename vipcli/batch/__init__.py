@@ -1,9 +1,10 @@
 """Many items: a folder, a list or annotations go in, a journal of answers comes out. Nothing here prints.
 
-`sources` reads items (`manifests`, `requests`, and the formats of `vipcli.markers`), each asked as `asking` says;
-`preparing` makes pictures and questions ready in the processes of `workers`; `feeding` hands them to the engine, and
-`runner` writes what it answers into the `journal`. `fleet` is an engine of several processes; `on_ray` runs the whole
-on a cluster. `outputs` makes `tables`, annotated copies and the `report` of that.
+`sources` reads items (`manifests`, `requests`, and the formats of `vipcli.markers`), each asked as `asking` says, their
+files in their `places`; those are `unanswered` that the journal lacks, and of a long manifest `recall` knows most by
+their lines. `preparing` makes pictures and questions ready in the processes of `workers`, `feeding` hands them to the
+engine, `runner` takes what it answers, and `recording` writes it into the `journal`. `fleet` is an engine of several
+processes; `on_ray` runs the whole on a cluster. `outputs` makes `tables`, annotated copies and the `report` of that.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from vipcli.batch.preparing import Facts as Facts
     from vipcli.batch.preparing import marked_picture as marked_picture
     from vipcli.batch.preparing import prepare as prepare
-    from vipcli.batch.runner import Event as Event
+    from vipcli.batch.recording import Event as Event
     from vipcli.batch.runner import run as run
     from vipcli.batch.sources import Source as Source
     from vipcli.batch.sources import open_source as open_source
@@ -49,7 +50,8 @@ __getattr__, __all__ = door(
         "on_ray": ("Work", "run_on_ray"),
         "outputs": ("annotate", "can_annotate", "to_report", "to_table"),
         "preparing": ("Facts", "marked_picture", "prepare"),
-        "runner": ("Event", "run"),
+        "recording": ("Event",),
+        "runner": ("run",),
         "sources": ("Source", "open_source"),
         "tables": ("need_pyarrow",),
         "workers": ("Workers", "cores"),

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Any
 
 from vipcli.batch.items import BadItem, Item, MarkerText
 from vipcli.errors import UsageError, quote
 from vipcli.markers.formats import Rle
 
-__all__ = ["Asking", "asked", "fill"]
+__all__ = ["Asking", "asked", "check_template", "fill"]
+
+_ALIKE = 100  # items that are looked at for a name of the template: where none has it, the others won't either
 
 
 @dataclass(frozen=True)
@@ -41,11 +44,23 @@ def asked(item: Item, asking: Asking) -> Iterator[Item | BadItem]:
         yield _filled(replace(item, markers=markers) if asking.markers else item, asking)
 
 
-def fill(template: str, values: Mapping[str, Any]) -> str:
+def check_template(items: Iterable[Item | BadItem]) -> None:
+    """Raise `UsageError` where the template has a name that none of the first `items` has: it is misspelt."""
+    lacking: BadItem | None = None
+    for item in islice(items, _ALIKE):
+        if isinstance(item, Item):
+            return
+        if item.lacks and lacking is None:
+            lacking = item
+    if lacking is not None:
+        raise UsageError(f"{quote(lacking.where or lacking.id)}: {lacking.sentence}")
+
+
+def fill(template: str, values: Mapping[str, Any], whose: str = "this item") -> str:
     """Put `values` into the ``{name}`` places of a question template; ``{{`` and ``}}`` are braces.
 
     An ``@`` in a value is a plain one, not a marker's name; what is no text is written as JSON has it. Raises
-    `UsageError` for a name that isn't among the values.
+    `UsageError` for a name that isn't among the values, which are `whose`.
     """
 
     def value(match: re.Match[str]) -> str:
@@ -54,7 +69,7 @@ def fill(template: str, values: Mapping[str, Any]) -> str:
         name = match[1].strip()
         if values.get(name) is None:
             known = ", ".join(f"{{{quote(str(one))}}}" for one in values) or "none"
-            missing = f"the question has {{{quote(name)}}}, which this item lacks"
+            missing = f"the question has {{{quote(name)}}}, which {whose} lacks"
             raise UsageError(f"{missing}; it has {known} (and {{{{ is a brace)")
         found = values[name]
         return (found if isinstance(found, str) else json.dumps(found, ensure_ascii=False)).replace("@", "@@")
@@ -74,7 +89,7 @@ def _filled(item: Item, asking: Asking) -> Item | BadItem:
     try:
         return replace(item, question=fill(template, values))
     except UsageError as error:
-        return BadItem(item.id, item.where, str(error), item.image)
+        return BadItem(item.id, item.where, str(error), item.image, lacks=True)
 
 
 def _name(markers: tuple[MarkerText | Rle, ...]) -> str:

@@ -23,8 +23,9 @@ import orjson
 from vipcli.errors import OutputError, UsageError, VipError, quote
 from vipcli.files import whole_file, write_whole
 
-__all__ = ["Journal", "read_rows", "row_at"]
+__all__ = ["DIGEST", "Journal", "read_rows", "row_at"]
 
+DIGEST = 2**64 - 1  # those bits of `Journal.answered` that are an item's digest; the others are the mark of its line
 _SYNC = 1.0  # seconds after which what was written is also on the disk, should the power fail
 
 
@@ -32,7 +33,8 @@ class Journal:
     """The answers of one job, open for writing by nobody else.
 
     path: of the file. job: what tells this job from others, as names and texts. answered: items by the hash of their
-    id, with the digest that they had. Raises `UsageError` where the file belongs to another job or is being written,
+    id, with the digest that they had (64 bits) and, above it, the mark of their line (64 bits; 0 where none is known;
+    see `vipcli.batch.recall`). Raises `UsageError` where the file belongs to another job or is being written,
     `VipError` where it can't be.
     """
 
@@ -79,7 +81,8 @@ class Journal:
 
     def has(self, name: str) -> int | None:
         """The digest of the item called `name`, if it has been answered."""
-        return self.answered.get(hash(name))
+        found = self.answered.get(hash(name))
+        return None if found is None else found & DIGEST
 
     def append(self, row: Mapping[str, Any]) -> None:
         """Write one line, at once. Raises `OutputError` where it can't be; then the lines before it are still whole."""
@@ -181,13 +184,17 @@ def _lines(path: Path) -> Iterator[tuple[bytes, dict[str, Any] | None]]:
 
 
 def _answered(row: dict[str, Any] | None) -> tuple[int, int] | None:
-    """What to remember of an answer: the hash of its id, and its digest; None of anything else."""
+    """What to remember of an answer: the hash of its id, and its digest and mark; None of anything else."""
     if row is None or row.get("answer") is None:
         return None
     try:
-        return hash(row["id"]), int(row["input"], 16)
+        key, digest = hash(row["id"]), int(row["input"], 16)
     except (TypeError, ValueError):  # nothing that was written here
         return None
+    try:
+        return key, digest & DIGEST | int(row["line"], 16) << 64
+    except (KeyError, TypeError, ValueError):  # of no line, or from before marks were written
+        return key, digest
 
 
 def _parsed(line: bytes) -> dict[str, Any] | None:

@@ -9,18 +9,18 @@ from __future__ import annotations
 import csv
 import json
 import math
-import os
-import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from vipcli.batch.asking import Asking, asked
+from vipcli.batch.asking import Asking, asked, fill
 from vipcli.batch.items import BadItem, Item, MarkerText
+from vipcli.batch.places import placed, placed_marker
+from vipcli.batch.recall import Lines, Recall
 from vipcli.errors import UsageError, quote
 
-__all__ = ["check_columns", "parse_object", "placed", "read_csv", "read_jsonl", "read_lines"]
+__all__ = ["check_columns", "parse_object", "read_csv", "read_jsonl", "read_lines"]
 
 _KNOWN = ("id", "image", "question", "markers")
 _LARGEST = 2**26  # characters of a CSV field: a data: URI may have many
@@ -36,13 +36,19 @@ def read_lines(path: Path) -> Iterator[str]:
         raise UsageError(f"{quote(str(path))} can't be read: {error.strerror}") from error
 
 
-def read_jsonl(lines: Iterable[str], name: str, base: Path | None, asking: Asking) -> Iterator[Item | BadItem]:
-    """Items of JSON lines.
+def read_jsonl(
+    lines: Iterable[str], name: str, base: Path | None, asking: Asking, recall: Recall | None = None
+) -> Iterator[Item | BadItem]:
+    """Items of JSON lines, but for those that `recall` knows by their lines.
 
-    name: what messages call the source. base: the folder that relative pictures lie in; None: the current one.
+    name: what messages call the source. base: the folder that pictures and masks with a relative path lie in; None: the
+    current one.
     """
+    known = Lines(base, asking)
     for number, line in enumerate(lines, 1):
         if not line.strip():
+            continue
+        if recall is not None and known.is_answered(line, number, recall):
             continue
         where = f"{name}, line {number}"
         try:
@@ -50,7 +56,7 @@ def read_jsonl(lines: Iterable[str], name: str, base: Path | None, asking: Askin
         except UsageError as error:
             yield BadItem(f"line {number}", where, str(error))
             continue
-        yield from _items(row, number, where, base, asking)
+        yield from _items(row, number, where, base, asking, known.number(line))
 
 
 def parse_object(line: str) -> dict[str, Any]:
@@ -67,7 +73,7 @@ def parse_object(line: str) -> dict[str, Any]:
 
 
 def check_columns(path: Path, asking: Asking) -> None:
-    """Raise `UsageError` where a CSV file's header lacks what is needed."""
+    """Raise `UsageError` where a CSV file's header lacks what is needed, or what the question has in braces."""
     try:
         columns = _columns(_reader(path))
     except csv.Error as error:
@@ -83,6 +89,10 @@ def check_columns(path: Path, asking: Asking) -> None:
     doubled = {column for column, times in Counter(columns).items() if times > 1}
     if doubled:
         raise UsageError(f"{quote(str(path))} has two columns {quote(min(doubled))!r}")
+    if asking.question is not None:
+        names = [name for name in columns if name not in ("id", "image", "markers")]
+        names += ["id", *(["name"] if asking.markers or "markers" in columns else [])]
+        fill(asking.question, dict.fromkeys(names, ""), quote(str(path)))
 
 
 def read_csv(path: Path, base: Path, asking: Asking) -> Iterator[Item | BadItem]:
@@ -112,7 +122,7 @@ def read_csv(path: Path, base: Path, asking: Asking) -> Iterator[Item | BadItem]
 
 
 def _items(
-    row: Mapping[str, Any], number: int, where: str, base: Path | None, asking: Asking
+    row: Mapping[str, Any], number: int, where: str, base: Path | None, asking: Asking, line: int | None = None
 ) -> Iterator[Item | BadItem]:
     """The items of one line, or why there are none."""
     given = row.get("id")
@@ -138,19 +148,12 @@ def _items(
         name,
         placed(image, base),
         question or "",
-        tuple(MarkerText(text, None, asking.coords, asking.box_format) for text in markers),
+        tuple(MarkerText(placed_marker(text, base), None, asking.coords, asking.box_format) for text in markers),
         fields={key: value for key, value in row.items() if key not in _KNOWN and value is not None},
         where=where,
+        line=line,
     )
     yield from asked(item, asking)
-
-
-def placed(image: str, base: Path | None) -> str:
-    """A picture's path as seen from here: relative ones lie in `base`, or where that is None in the current folder."""
-    if re.match(r"data:|[a-z][a-z0-9+.-]*://", image, re.IGNORECASE):
-        return image
-    path = image if base is None else os.path.join(base, image)
-    return os.path.join(".", path) if path == "-" else path  # a file that is called so, not standard input
 
 
 def _reader(path: Path) -> Any:

@@ -12,19 +12,17 @@ import logging
 import os
 import pickle
 import socket
-import time
 import warnings
-from collections import deque
 from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from vipcli.batch.items import BadItem, Item
+from vipcli.batch.items import Item
 from vipcli.batch.preparing import Facts
-from vipcli.batch.runner import Event, failure_row, run
+from vipcli.batch.recording import Event, Recorder
+from vipcli.batch.runner import run
 from vipcli.batch.sources import Source
-from vipcli.batch.unanswered import Unanswered
 from vipcli.batch.workers import Workers
 from vipcli.errors import MissingExtra, ModelError, UsageError, VipError, quote
 
@@ -73,48 +71,34 @@ def run_on_ray(
     how many have the model; None: one for each GPU, or each machine where there is none. Raises `MissingExtra` without
     Ray, `ModelError` where the cluster or the model fails.
     """
-    began = time.monotonic()
-    rows: deque[dict[str, Any]] = deque()
-
-    def write(row: dict[str, Any]) -> None:
-        journal.append(row)
-        rows.append(row)
-
-    def failed(item: Item | BadItem, error: VipError) -> None:
-        write(failure_row(item, error, name))
-
-    def events() -> Iterator[Event]:
-        while rows:
-            yield Event(rows.popleft(), items.skipped, time.monotonic() - began, 0.0)
-
-    items = Unanswered(source.items(sample), journal, failed)
+    recorder = Recorder(source, sample, journal, name)
     with cluster(address) as ray:
         blocks, left = [], 0  # they lie in Ray's store, which spills to the disk
-        while block := list(islice(items, _BLOCK)):
+        while block := list(islice(recorder.items, _BLOCK)):
             blocks.append(ray.put(_table(enumerate(block, left))))
             left += len(block)
-            yield from events()
-        yield from events()
+            yield from recorder.events()
+        yield from recorder.events()
         waiting = set(range(left))
         pool = _Pool.of(ray, work, actors)
         for number, row in _rows(blocks, work, pool) if waiting else ():
             if number in waiting:  # else it is there already, from before its actor died
                 waiting.remove(number)
-                write(row)
-                yield from events()
+                recorder.write(row)
+                yield from recorder.events()
         # What a block failed with, each time: one by one, so that one item alone is blamed.
         tables = (ray.get(block) for block in blocks) if waiting else ()
         alone = [ray.put(one) for table in tables for one in _split(table) if one["number"][0].as_py() in waiting]
         for number, row in _rows(alone, work, replace(pool, block=1, ahead=1)) if alone else ():
             if number in waiting:
                 waiting.remove(number)
-                write(row)
-                yield from events()
+                recorder.write(row)
+                yield from recorder.events()
         for number, item in (pair for block in alone for pair in _items(ray.get(block))):
             if number in waiting:
-                failed(item, ModelError("every process that answered it died"))
-                yield from events()
-    return items.skipped
+                recorder.failed(item, ModelError("every process that answered it died"))
+                yield from recorder.events()
+    return recorder.items.skipped
 
 
 @dataclass(frozen=True)
@@ -179,6 +163,8 @@ class _Answerer:
 
 class _Nowhere:
     """The journal of an actor, which has none."""
+
+    answered: ClassVar[dict[int, int]] = {}
 
     def has(self, _: str) -> None:
         """Nothing was answered before."""

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from vipcli.batch.items import BadItem, Item, MarkerText
 from vipcli.batch.journal import read_rows, row_at
-from vipcli.batch.manifests import placed
+from vipcli.batch.places import seen_from, with_mask_file
 from vipcli.batch.preparing import Facts, thumbnail
 from vipcli.batch.report import Entry, write_report
 from vipcli.batch.requests import response
@@ -100,23 +99,21 @@ def annotate(source: Source, journal: Path, sample: int | None, path: Path, *, q
 
 
 def _copy(item: Item | BadItem, row: Mapping[str, Any], path: Path) -> dict[str, Any]:
-    """A line of a manifest with its answer: pictures as seen from `path`, the question and the markers as asked."""
-    line: dict[str, Any] = {"id": item.id, "image": item.image and _seen_from(path.parent, item.image)}
+    """A line of a manifest with its answer: its files as seen from `path`, the question and the markers as asked."""
+    line: dict[str, Any] = {"id": item.id, "image": item.image and seen_from(path.parent, item.image)}
     if isinstance(item, Item):
         markers = [one for one in item.markers if isinstance(one, MarkerText)]
         line |= {
             "question": item.question,
-            "markers": [f"{one.kind}:{one.text}" if one.kind else one.text for one in markers],
+            "markers": [_marker_seen_from(path.parent, one) for one in markers],
         }
         line |= item.fields
     return line | {f"vip_{name}" if name in line else name: row.get(name) for name in ("answer", "error")}
 
 
-def _seen_from(folder: Path, image: str) -> str:
-    """The path of a picture for who stands in `folder`; addresses stay."""
-    if placed(image, folder) == image:  # an address, or absolute
-        return image
-    return os.path.relpath(image, folder)
+def _marker_seen_from(folder: Path, marker: MarkerText) -> str:
+    text = f"{marker.kind}:{marker.text}" if marker.kind else marker.text
+    return with_mask_file(text, lambda file: seen_from(folder, file))
 
 
 def _answers(source: Source, journal: Path, sample: int | None) -> Any:

@@ -15,7 +15,8 @@ from typing import Any
 
 from vipcli.batch.asking import Asking
 from vipcli.batch.items import BadItem, Item, MarkerText
-from vipcli.batch.manifests import parse_object, placed, read_lines
+from vipcli.batch.manifests import parse_object, read_lines
+from vipcli.batch.places import placed, placed_marker
 from vipcli.errors import UsageError, quote
 from vipcli.prompt import Turn
 
@@ -103,7 +104,8 @@ def _item(row: Mapping[str, Any], name: str, where: str, base: Path | None, aski
         elif key not in ("messages", *_OPTIONS, *_IGNORED) and value is not None and _HARMLESS.get(key, ...) != value:
             raise UsageError(f"{quote(key)} isn't known here; leave it out")
     system, turns, image, at, written = _conversation(body.get("messages"))
-    markers = (*(MarkerText(text, None, asking.coords, asking.box_format) for text in written), *asking.markers)
+    own = (MarkerText(placed_marker(text, base), None, asking.coords, asking.box_format) for text in written)
+    markers = (*own, *asking.markers)
     question = turns[-1].question
     return Item(
         name,

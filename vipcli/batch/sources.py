@@ -12,17 +12,17 @@ from dataclasses import dataclass, replace
 from hashlib import blake2b
 from pathlib import Path
 
-from vipcli.batch.asking import Asking, asked
+from vipcli.batch.asking import Asking, asked, check_template, fill
 from vipcli.batch.items import BadItem, Item, MarkerText
-from vipcli.batch.manifests import check_columns, placed, read_csv, read_jsonl, read_lines
+from vipcli.batch.manifests import check_columns, read_csv, read_jsonl, read_lines
+from vipcli.batch.places import placed
+from vipcli.batch.recall import Recall
 from vipcli.batch.requests import begin_with_request, is_request_file, read_requests
 from vipcli.errors import UsageError, quote
+from vipcli.images import PICTURE_SUFFIXES
 from vipcli.markers.formats import AnnotatedPicture, Format, Problem, Rle, recognise
 
-__all__ = ["SUFFIXES", "Source", "open_source"]
-
-SUFFIXES = frozenset(".avif .bmp .gif .heic .heif .jfif .jpeg .jpg .png .ppm .tif .tiff .webp".split())
-"""What a picture's file name ends in."""
+__all__ = ["Source", "open_source"]
 
 _LISTS = frozenset([".csv", ".json", ".jsonl", ".ndjson", ".txt", ".xml", ".yaml", ".yml"])
 
@@ -32,7 +32,8 @@ class Source:
     """Items that can be read again and again, in the same order.
 
     name: what a user calls it. path: the file or folder; None for several, or standard input. form: the format of
-    annotations. requests: it is a file of OpenAI requests.
+    annotations. requests: it is a file of OpenAI requests. read_rest: `read` but for the items that are known by their
+    lines, where that can be.
     """
 
     name: str
@@ -40,11 +41,15 @@ class Source:
     read: Callable[[], Iterator[Item | BadItem]]
     form: Format | None = None
     requests: bool = False
+    read_rest: Callable[[Recall], Iterator[Item | BadItem]] | None = None
 
-    def items(self, sample: int | None = None) -> Iterator[Item | BadItem]:
-        """All items, or a `sample` of so many: always the same ones, spread over the whole."""
+    def items(self, sample: int | None = None, recall: Recall | None = None) -> Iterator[Item | BadItem]:
+        """All items, or a `sample` of so many: always the same ones, spread over the whole.
+
+        recall: knows what may be left out.
+        """
         if sample is None:
-            yield from self.read()
+            yield from self.read() if recall is None or self.read_rest is None else self.read_rest(recall)
             return
         ids = heapq.nsmallest(
             sample, ((blake2b(item.id.encode("utf-8", "replace")).digest(), item.id) for item in self.read())
@@ -66,29 +71,59 @@ def open_source(
 
     names: one folder, manifest, annotation file, request file or ``-`` (paths or JSON lines on standard input), or
     pictures. recursive, include, exclude: which pictures of a folder. images: where the pictures of a list or of
-    annotations lie. Raises `UsageError` where it can't be one, or can't be asked.
+    annotations lie. Raises `UsageError` where it can't be one, or can't be asked like that.
     """
     if any(not name for name in names):
         raise UsageError("SOURCE: the path is empty")
-    name = names[0]
     if images is not None and not os.path.isdir(images):
         raise UsageError(f"--images {quote(images)}: there is no such folder")
-    folder = None if images is None else Path(images)
+    name, folder = names[0], None if images is None else Path(images)
     if len(names) > 1 or _is_picture(name):
-        for one in names:
-            if not _is_picture(one) and (one == "-" or os.path.isdir(one) or Path(one).suffix.lower() in _LISTS):
-                raise UsageError(f"{quote(one)}: is no picture; what isn't a picture is a SOURCE of its own")
-        _need_question(asking, "a picture")
-        return Source(f"{len(names)} pictures", None, lambda: _pictures(names, asking))
-    if name == "-":
-        lines = _stdin_lines()
-        if begin_with_request(lines):
-            return _requests(name, None, lambda: read_requests(lines, "standard input", folder, asking), asking)
-        reads_json = next((line.lstrip().startswith("{") for line in lines if line.strip()), False)
-        if reads_json:
-            return Source("standard input", None, lambda: read_jsonl(lines, "standard input", folder, asking))
-        _need_question(asking, "a list of pictures")
-        return Source("standard input", None, lambda: _listed(lines, folder, asking))
+        source = _of_pictures(names, asking)
+    elif name == "-":
+        source = _of_stdin(folder, asking)
+    else:
+        source = _of_path(name, asking, folder, _Choice(recursive, include, exclude))
+    is_folder = source.form is None and source.path is not None and source.path.is_dir()
+    shown = quote(name) if len(names) == 1 else source.name
+    for flag, given in (("--recursive", recursive), ("--include", include), ("--exclude", exclude)):
+        if given and not is_folder:
+            raise UsageError(f"{flag} goes with a folder of pictures, not with {shown}")
+    if images is not None and (is_folder or len(names) > 1 or _is_picture(name)):
+        raise UsageError(f"--images goes with a list or annotations, not with {shown}")
+    if asking.question is not None and _has_doubtful_names(asking, source):
+        check_template(source.items())
+    return source
+
+
+@dataclass(frozen=True)
+class _Choice:
+    """Which pictures of a folder."""
+
+    recursive: bool
+    include: Sequence[str]
+    exclude: Sequence[str]
+
+
+def _of_pictures(names: Sequence[str], asking: Asking) -> Source:
+    for one in names:
+        if not _is_picture(one) and (one == "-" or os.path.isdir(one) or Path(one).suffix.lower() in _LISTS):
+            raise UsageError(f"{quote(one)}: is no picture; what isn't a picture is a SOURCE of its own")
+    _need_question(asking, "a picture")
+    return Source(f"{len(names)} pictures", None, lambda: _pictures(names, asking))
+
+
+def _of_stdin(folder: Path | None, asking: Asking) -> Source:
+    lines, name = _stdin_lines(), "standard input"
+    if begin_with_request(lines):
+        return _requests(name, None, lambda: read_requests(lines, name, folder, asking), asking)
+    if next((line.lstrip().startswith("{") for line in lines if line.strip()), False):
+        return _json_lines(name, None, lambda: lines, name, folder, asking)
+    _need_question(asking, "a list of pictures")
+    return Source(name, None, lambda: _listed(lines, folder, asking))
+
+
+def _of_path(name: str, asking: Asking, folder: Path | None, choice: _Choice) -> Source:
     path = Path(name)
     if not os.path.exists(path):
         raise UsageError(f"there is no {quote(name)}: SOURCE is a folder, a manifest, annotations or pictures")
@@ -99,7 +134,7 @@ def open_source(
         return Source(name, path, lambda: _annotated(form.read(path, folder), asking), form)
     if os.path.isdir(path):
         _need_question(asking, quote(name))
-        return Source(name, path, lambda: _folder(path, asking, recursive, include, exclude))
+        return Source(name, path, lambda: _folder(path, asking, choice))
     base = folder or path.parent
     if is_request_file(path):
         return _requests(name, path, lambda: read_requests(read_lines(path), path.name, base, asking), asking)
@@ -108,7 +143,7 @@ def open_source(
         check_columns(path, asking)
         return Source(name, path, lambda: read_csv(path, base, asking))
     if suffix in (".jsonl", ".ndjson"):
-        return Source(name, path, lambda: read_jsonl(read_lines(path), path.name, base, asking))
+        return _json_lines(name, path, lambda: read_lines(path), path.name, base, asking)
     if suffix == ".txt":
         _need_question(asking, quote(name))
         return Source(name, path, lambda: _listed(read_lines(path), base, asking))
@@ -116,6 +151,33 @@ def open_source(
         f"{quote(name)} is no source that vip knows: use a folder, pictures, a .jsonl, .csv or .txt list, or the "
         "annotations of COCO, YOLO, VOC, LabelMe, CVAT or Label Studio"
     )
+
+
+def _json_lines(
+    name: str,
+    path: Path | None,
+    lines: Callable[[], Iterable[str]],
+    called: str,
+    base: Path | None,
+    asking: Asking,
+) -> Source:
+    def read(recall: Recall | None = None) -> Iterator[Item | BadItem]:
+        return read_jsonl(lines(), called, base, asking, recall)
+
+    return Source(name, path, read, read_rest=read)
+
+
+def _has_doubtful_names(asking: Asking, source: Source) -> bool:
+    """Whether the template may have a name that no item has. Annotations aren't read for what each of them says."""
+    known = {"id": ""} | ({"name": ""} if asking.markers else {})
+    if source.form is not None:
+        known["name"] = ""
+        known |= {} if asking.each is False else {"label": "", "region": ""}
+    try:
+        fill(asking.question or "", known)
+    except UsageError:
+        return source.path is None or source.path.suffix.lower() != ".csv"  # whose header has been looked at
+    return False
 
 
 def _requests(name: str, path: Path | None, read: Callable[[], Iterator[Item | BadItem]], asking: Asking) -> Source:
@@ -132,7 +194,7 @@ def _need_question(asking: Asking, name: str) -> None:
 def _is_picture(name: str) -> bool:
     if name.lower().startswith(("http://", "https://")):
         return True
-    return Path(name).suffix.lower() in SUFFIXES and not os.path.isdir(name)
+    return Path(name).suffix.lower() in PICTURE_SUFFIXES and not os.path.isdir(name)
 
 
 def _pictures(names: Iterable[str], asking: Asking, base: Path | None = None) -> Iterator[Item | BadItem]:
@@ -140,18 +202,16 @@ def _pictures(names: Iterable[str], asking: Asking, base: Path | None = None) ->
         yield from asked(Item(name, placed(name, base), "", where=name), asking)
 
 
-def _folder(
-    folder: Path, asking: Asking, recursive: bool, include: Sequence[str], exclude: Sequence[str]
-) -> Iterator[Item | BadItem]:
-    for name in _names(folder, recursive):
+def _folder(folder: Path, asking: Asking, choice: _Choice) -> Iterator[Item | BadItem]:
+    for name in _names(folder, choice.recursive):
         if isinstance(name, BadItem):
             yield name
             continue
-        if Path(name).suffix.lower() not in SUFFIXES:
+        if Path(name).suffix.lower() not in PICTURE_SUFFIXES:
             continue
-        if include and not any(_matches(name, pattern) for pattern in include):
+        if choice.include and not any(_matches(name, pattern) for pattern in choice.include):
             continue
-        if any(_matches(name, pattern) for pattern in exclude):
+        if any(_matches(name, pattern) for pattern in choice.exclude):
             continue
         yield from asked(Item(name, str(folder / name), "", where=name), asking)
 

@@ -40,6 +40,7 @@ from vipcli.cli.options import (
     with_markers,
 )
 from vipcli.errors import OutputError, PromptError, UsageError, VipError, quote
+from vipcli.images import PICTURE_SUFFIXES
 
 if TYPE_CHECKING:
     from vipcli.engine import Engine, Request
@@ -47,7 +48,6 @@ if TYPE_CHECKING:
 
 __all__ = ["add_to", "ask"]
 
-_SUFFIXES = frozenset([".avif", ".bmp", ".gif", ".heic", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"])
 _OUTPUT = "Output"
 
 
@@ -237,12 +237,12 @@ def _split(arguments: list[str], questions: list[str]) -> tuple[list[str], list[
             raise UsageError('no question: put it last, in quotes: vip ask photo.jpg "What is this?"')
         return _readable(arguments), [_from_stdin()]
     if not before:
-        if Path(last).suffix.lower() in _SUFFIXES and " " not in last:
+        if Path(last).suffix.lower() in PICTURE_SUFFIXES and " " not in last:
             raise UsageError(f"there is no picture {quote(last)}")
         raise UsageError(
             f"no picture: {quote(last)!r} is no file, so it is taken for the question; name a picture first"
         )
-    if Path(last).suffix.lower() in _SUFFIXES and " " not in last:
+    if Path(last).suffix.lower() in PICTURE_SUFFIXES and " " not in last:
         raise UsageError(f"there is no picture {quote(last)} (put the question last)")
     return _readable(before), [last]
 

@@ -3,7 +3,7 @@
 A picture is a (height, width, 3) uint8 array, RGB, upright. Whatever is wrong with one ends in a `PictureError`: one
 sentence that names the source. sources (bytes, within limits), downloading (the bytes of an address), opening (what
 they are), decoding (any mode to RGB), strictness (Pillow's settings meanwhile), unreadable (what isn't a picture),
-fitting, saving, reasons (errors in words).
+fitting, saving, suffixes (of file names), reasons (errors in words).
 
 The names below are the room's door. They load on first use, so that a command which only fits doesn't load what opens.
 """
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from vipcli.images.saving import save_picture as save_picture
     from vipcli.images.sources import Source as Source
     from vipcli.images.sources import name_of as name_of
+    from vipcli.images.suffixes import PICTURE_SUFFIXES as PICTURE_SUFFIXES
 
 __getattr__, __all__ = door(
     __name__,
@@ -35,5 +36,6 @@ __getattr__, __all__ = door(
         "opening": ("open_mask", "open_picture"),
         "saving": ("check_suffix", "save_picture"),
         "sources": ("Source", "name_of"),
+        "suffixes": ("PICTURE_SUFFIXES",),
     },
 )

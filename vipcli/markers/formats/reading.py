@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from vipcli.errors import UsageError, quote
+from vipcli.images import PICTURE_SUFFIXES
 from vipcli.markers.shapes import MAX_POINTS
 
 __all__ = [
@@ -38,10 +39,6 @@ __all__ = [
     "turned",
     "walk",
 ]
-
-PICTURE_SUFFIXES = frozenset(
-    ".avif .bmp .dng .gif .heic .heif .jfif .jpeg .jpg .mpo .pfm .png .tif .tiff .webp".split()
-)
 
 _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 _JSON_TOKEN = re.compile(r'"((?:[^"\\]|\\.)*+)"|[{}\[\]:]', re.DOTALL)

@@ -2,17 +2,9 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import sys
-import tempfile
-import threading
-import warnings
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
-from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from contextlib import closing
+from dataclasses import replace
+from typing import Annotated, Any
 
 import typer
 
@@ -38,15 +30,11 @@ from vipcli.cli.options import (
     marker_texts,
     with_markers,
 )
-from vipcli.errors import UsageError, VipError, quote
-
-if TYPE_CHECKING:
-    from vipcli.batch import Facts, Item, Source, Workers
+from vipcli.errors import UsageError, quote
 
 __all__ = ["add_to", "batch"]
 
 _SOURCE, _OUTPUT = "Source", "Output"
-_SHOWN = 3  # items of a dry run
 
 
 def add_to(app: typer.Typer) -> None:
@@ -144,7 +132,7 @@ def batch(
     quote_formulas: Annotated[
         bool, typer.Option("--quote-formulas", help="For spreadsheets: '=1+1 in CSV", rich_help_panel=_OUTPUT)
     ] = False,
-    dry_run: Annotated[
+    only_show: Annotated[
         bool, typer.Option("--dry-run", help="Show the first pictures and prompts", rich_help_panel=_OUTPUT)
     ] = False,
     strict: Annotated[
@@ -162,8 +150,11 @@ def batch(
     vip batch instances.json -o answers.jsonl -q "Is @1 a {label}?" --html report.html
     """
     from vipcli.batch import Asking, Facts, Journal, MarkerText, Work, Workers, cores, open_source, run, run_on_ray
-    from vipcli.cli.batch_engines import check_engine, open_engine_for_batch
-    from vipcli.cli.progress import show_progress
+    from vipcli.cli.batch.dry_run import dry_run
+    from vipcli.cli.batch.engines import check_engine, open_engine_for_batch
+    from vipcli.cli.batch.outputs import outputs_of, write_outputs
+    from vipcli.cli.batch.progress import show_progress
+    from vipcli.cli.batch.stopping import stoppable
     from vipcli.config import load_settings
     from vipcli.engine import is_address, open_engine, resolve
 
@@ -189,14 +180,14 @@ def batch(
     check_engine(engine, workers, ray_address)
     on_ray = engine == "ray"
     name = (None if on_ray else engine) or model or settings.model
-    if dry_run:
-        return _dry_run(source, sample, name, style, options, tags=tags, strict=strict)
-    outputs = _outputs(output, html, annotated, source)
+    if only_show:
+        return dry_run(source, sample, name, style, options, tags=tags, strict=strict)
+    outputs = outputs_of(output, html, annotated, source)
     at_once = _batch_size(batch_size)
     flags = {"device": device, "dtype": dtype, "device_map": device_map, "load_in": load_in}
     placing: dict[str, Any] = {flag: value for flag, value in flags.items() if value is not None}
     usual = {"device": settings.device, "dtype": settings.dtype}
-    with _stoppable() as stopped:
+    with stoppable() as stopped:
         server = open_engine(name, model=model if engine else None, **placing) if is_address(name) else None
         job = {"model": server.name if server else resolve(name).name, "weights": _weights(name)}
         settled = {**style, **options, "tags": tags, "dtype": dtype or settings.dtype}
@@ -224,58 +215,12 @@ def batch(
             try:
                 with journal, closing(asked):
                     failed = show_progress(asked, source, sample, outputs.journal, quiet=quiet)
-                    _write(source, outputs, sample, pool, facts, about, quote_formulas)
+                    write_outputs(source, outputs, sample, pool, facts, about, quote_formulas)
             except KeyboardInterrupt:
                 file = quote(str(outputs.journal))
                 console.note(f"vip: stopped; {file} has {journal.rows} lines, and the same command goes on from there")
                 return stopped.code
     return 3 if failed else 0
-
-
-@dataclass(frozen=True)
-class _Outputs:
-    """Where the answers go: the journal, and what is made of it at the end."""
-
-    journal: Path
-    table: Path | None
-    html: Path | None
-    annotated: Path | None
-
-
-def _outputs(output: str | None, html: str | None, annotated: str | None, source: Source) -> _Outputs:
-    """Check everything that can be known of the outputs before any work is done."""
-    from vipcli.batch import can_annotate, need_pyarrow
-
-    if not output:
-        raise UsageError("no output: say where the answers go, like -o answers.jsonl")
-    path = Path(output)
-    suffix = path.suffix.lower()
-    if suffix not in (".jsonl", ".ndjson", ".csv", ".parquet"):
-        raise UsageError(f"--output {quote(output)}: use .jsonl, .csv or .parquet")
-    if suffix == ".parquet":
-        need_pyarrow()
-    is_table = suffix in (".csv", ".parquet")
-    found = _Outputs(
-        Path(f"{output}.jsonl") if is_table else path,
-        path if is_table else None,
-        Path(html) if html else None,
-        Path(annotated) if annotated else None,
-    )
-    if found.annotated is not None:
-        can_annotate(source, found.annotated)
-    given = [one for one in (found.journal, found.table, found.html, found.annotated) if one is not None]
-    for number, one in enumerate(given):
-        if one.is_dir() and one is not found.annotated:
-            raise UsageError(f"{quote(str(one))}: is a folder; name a file in it")
-        if not one.absolute().parent.is_dir():
-            raise UsageError(f"{quote(str(one))}: there is no folder {quote(str(one.parent))}")
-        if not os.access(one.absolute().parent, os.W_OK):
-            raise UsageError(f"{quote(str(one))}: its folder is write-protected")
-        if source.path is not None and source.path.is_file() and one.exists() and one.samefile(source.path):
-            raise UsageError(f"{quote(str(one))}: that is the source itself; name another file")
-        if one.absolute() in [other.absolute() for other in given[:number]]:
-            raise UsageError(f"{quote(str(one))}: two outputs would be written there")
-    return found
 
 
 def _batch_size(text: str) -> int | None:
@@ -294,111 +239,3 @@ def _weights(name: str) -> str:
         return "on a server"
     folder = located(resolve(name))
     return "unknown" if folder is None else fingerprint(folder)
-
-
-@dataclass
-class _Stopped:
-    """Which signal ended the job, as an exit code."""
-
-    code: int = 130
-
-
-@contextmanager
-def _stoppable() -> Iterator[_Stopped]:
-    """Let SIGTERM end the job as Ctrl-C does: between two lines of the journal."""
-    stopped = _Stopped()
-    if threading.current_thread() is not threading.main_thread():
-        yield stopped
-        return
-
-    def stop(number: int, _: object) -> None:
-        stopped.code = 128 + number
-        raise KeyboardInterrupt
-
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield stopped
-    except KeyboardInterrupt:  # before the job had begun, or a second time
-        sys.exit(stopped.code)
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def _write(
-    source: Source,
-    outputs: _Outputs,
-    sample: int | None,
-    workers: Workers,
-    facts: Facts,
-    about: dict[str, str],
-    quote_formulas: bool,
-) -> None:
-    """What is made of the journal at the end."""
-    from vipcli.batch import annotate, to_report, to_table
-
-    if outputs.table is not None:
-        to_table(source, outputs.journal, sample, outputs.table, quote_formulas=quote_formulas)
-    if outputs.annotated is not None:
-        annotate(source, outputs.journal, sample, outputs.annotated, quote_formulas=quote_formulas)
-    if outputs.html is not None:
-        to_report(source, outputs.journal, sample, outputs.html, workers, facts, about)
-
-
-def _dry_run(
-    source: Source,
-    sample: int | None,
-    name: str,
-    style: dict[str, Any],
-    options: dict[str, Any],
-    *,
-    tags: bool,
-    strict: bool,
-) -> int:
-    """The first items as they would be asked; no weights are loaded, and only temporary files are written."""
-    from vipcli.batch import BadItem, Facts, prepare, request_of
-    from vipcli.engine import is_address, outline, resolve
-
-    if is_address(name):
-        raise UsageError("--dry-run shows what a model of this machine gets: leave --engine out")
-    model = outline(resolve(name))
-    facts = Facts(model.side, model.patch, options["fit"], model.special_tokens, tags, strict)
-    shown = failed = 0
-    for item in source.items(sample):
-        if shown + failed == _SHOWN:
-            break
-        try:
-            if isinstance(item, BadItem):
-                raise UsageError(item.sentence)
-            prepared = prepare(item, facts)
-            request = request_of(item, prepared, model, options=options, **style)
-        except VipError as error:
-            failed += 1
-            console.complain(error, item.where or item.id)
-            continue
-        shown += 1
-        console.line(f"{item.id}: {', '.join(prepared.markers) or 'no markers'}")
-        for doubt in prepared.doubts:
-            console.note(f"vip: warning: {item.id}: {doubt}")
-        console.line(f"  {request.prompt!r}")
-        if item.image is not None:
-            _show(item, facts)
-    if not shown and not failed:
-        raise UsageError(f"{quote(source.name)} holds no picture that could be asked about")
-    return 3 if failed else 0
-
-
-def _show(item: Item, facts: Facts) -> None:
-    """The marked picture in the terminal; where that can't be, a temporary file and where it is."""
-    from vipcli.batch import marked_picture
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # what there is to doubt has been said
-        marked = marked_picture(item, facts)
-    if console.can_preview():
-        console.preview(marked.picture)
-        return
-    handle, path = tempfile.mkstemp(prefix="vip-", suffix=".png")
-    os.close(handle)
-    marked.save(path)
-    console.line(f"  {path}")
