@@ -18,6 +18,13 @@ from vipcli.images import save_picture
 from vipcli.scenes import compose
 
 HERE = Path(__file__).parent
+# The things that scenes had when these pictures were first drawn: a seed picks by number.
+THINGS = """
+airplane ball balloon banana bee bicycle book bread broccoli bus butterfly cactus cake camera car carrot cat
+chair cheese cherries clock cow crown dog donut drum duck eggplant elephant fish frog grapes guitar hamburger
+horse house key ladybug mushroom octopus owl panda pear penguin pig pineapple pizza rabbit rocket rose sailboat
+scissors shoe snail spider strawberry sunflower tractor train tree truck turtle umbrella watermelon
+""".split()
 SCENES = {"meadow.png": 111, "pond.png": 107, "party.jpg": 112, "lost.png": 115}
 
 # Two questions about one picture, as they are typed.
@@ -41,7 +48,7 @@ ALL_KINDS = [
 def main() -> None:
     warnings.simplefilter("ignore", VipWarning)
     for name, seed in SCENES.items():
-        save_picture(compose(np.random.default_rng(seed), (640, 480), 4).picture, HERE / name)
+        save_picture(compose(np.random.default_rng(seed), (640, 480), 4, THINGS).picture, HERE / name)
     mark(HERE / "lost.png", ALL_KINDS).save(HERE / "markers.png")
     readme_picture().save(HERE / "readme.png")
 

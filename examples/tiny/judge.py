@@ -1,41 +1,68 @@
-"""Measure the embedded model and write the figures into its card.
+"""Examine the embedded model and write the figures into its card.
 
-python examples/tiny/judge.py            # 504 scenes with one marker, 504 with two or three; about four minutes
+python examples/tiny/judge.py            # all of the exam: some 7,500 questions, a few minutes
 python examples/tiny/judge.py --write    # the same, and put the table into vipcli/models/tiny/README.md
+
+Photographs and art in another style aren't in the repository. Debian's gnome-backgrounds has photographs
+(apt-get download gnome-backgrounds; dpkg -x ...); make_art.py renders the other art.
 """
 
 import argparse
+import random
 import re
 import time
 import warnings
+from collections import Counter
 from pathlib import Path
 
+import numpy as np
+from PIL import Image
+
 from vipcli import VipWarning, open_engine
-from vipcli.evaluation.scenes import items, judge, table
+from vipcli.evaluation.exam import Material, exam
+from vipcli.evaluation.scoring import scores, sit, table
+from vipcli.scenes import read_art
 
 CARD = Path(__file__).parents[2] / "vipcli" / "models" / "tiny" / "README.md"
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Measure a model on scenes that training never drew.")
+    parser = argparse.ArgumentParser(description="Examine a model on scenes that training never drew.")
     parser.add_argument("--model", default="tiny")
-    parser.add_argument("--scenes", type=int, default=504, help="a multiple of 8 asks each kind of marker as often")
-    parser.add_argument("--first", type=int, default=0, help="number of the first scene")
+    parser.add_argument("--share", type=float, default=1.0, help="ask a part of the questions only")
+    parser.add_argument("--first", type=int, default=0, help="another number asks other questions")
+    parser.add_argument("--photographs", type=Path, help="folder of pictures to put behind the things")
+    parser.add_argument("--other-art", type=Path, help="sheet (.json) of the things in another style")
+    parser.add_argument("--wrong", type=int, default=12, help="so many wrong answers are shown")
     parser.add_argument("--write", action="store_true", help="put the table into the model card")
     options = parser.parse_args()
     warnings.simplefilter("ignore", VipWarning)
     began = time.monotonic()
-    asked = list(items(open_engine(options.model), options.scenes, options.first))
-    scores = table(judge(asked))
-    print(scores)
-    wrong = [item for item in asked if not item.right]
-    print("\nfor instance:", "; ".join(f"{item.kind} on {item.truth}: {item.answer}" for item in wrong[:12]))
+    material = Material(
+        [_picture(file) for file in sorted(options.photographs.rglob("*.*"))] if options.photographs else (),
+        read_art([options.other_art], [], shipped=False) if options.other_art else None,
+    )
+    asked = list(sit(open_engine(options.model), exam(options.share, options.first, material)))
+    shown = table(scores(asked))
+    print(shown)
+    wrong = [one for one in asked if not one.right]
+    print("\nwrong, for instance:")
+    for one in random.Random(0).sample(wrong, min(options.wrong, len(wrong))):
+        print(f"  [{one.question.row}] {one.question.text} {one.question.truth!r}, answered {one.answer!r}")
+    things = Counter(one.question.thing for one in wrong if one.question.thing)
+    print("things most often missed:", ", ".join(f"{name} {count}" for name, count in things.most_common(12)))
     print(f"{len(asked)} questions in {time.monotonic() - began:.0f} s")
     if options.write:
         text = CARD.read_text(encoding="utf-8")
         begin, end = "<!-- figures -->", "<!-- end of figures -->"
         assert begin in text, "the card has no place for the figures"
-        CARD.write_text(re.sub(f"{begin}.*{end}", f"{begin}\n{scores}\n{end}", text, flags=re.S), encoding="utf-8")
+        CARD.write_text(re.sub(f"{begin}.*{end}", f"{begin}\n{shown}\n{end}", text, flags=re.S), encoding="utf-8")
+
+
+def _picture(file: Path) -> np.ndarray:
+    with Image.open(file) as opened:
+        opened.thumbnail((1200, 1200))
+        return np.asarray(opened.convert("RGB"))
 
 
 if __name__ == "__main__":

@@ -32,13 +32,20 @@ from vipcli.engine.protocol import Answer, Engine, Feed, Finish, Generation, Job
 from vipcli.errors import UsageError, quote
 
 if TYPE_CHECKING:
+    from vipcli.engine.checkpoint import check_complete as check_complete
+    from vipcli.engine.checkpoint import is_llava as is_llava
+    from vipcli.engine.checkpoint import load_processor as load_processor
     from vipcli.engine.checkpoint import model_class as model_class
     from vipcli.engine.checkpoint import read_config as read_config
+    from vipcli.engine.checkpoint import weigh as weigh
     from vipcli.engine.devices import choose_device as choose_device
     from vipcli.engine.devices import choose_dtype as choose_dtype
     from vipcli.engine.local import LocalEngine as LocalEngine
     from vipcli.engine.local import Outline as Outline
+    from vipcli.engine.local import eos_of as eos_of
+    from vipcli.engine.local import image_tokens as image_tokens
     from vipcli.engine.local import outline as outline
+    from vipcli.engine.local import template_of as template_of
     from vipcli.engine.packing import pack as pack
     from vipcli.engine.remote import RemoteEngine as RemoteEngine
     from vipcli.engine.remote import open_remote as open_remote
@@ -48,9 +55,9 @@ if TYPE_CHECKING:
 __getattr__, _heavy = door(
     __name__,
     {
-        "checkpoint": ("model_class", "read_config"),
+        "checkpoint": ("check_complete", "is_llava", "load_processor", "model_class", "read_config", "weigh"),
         "devices": ("choose_device", "choose_dtype"),
-        "local": ("LocalEngine", "Outline", "outline"),
+        "local": ("LocalEngine", "Outline", "eos_of", "image_tokens", "outline", "template_of"),
         "packing": ("pack",),
         "remote": ("RemoteEngine", "open_remote"),
         "vision": ("features", "trim_tower"),

@@ -7,10 +7,11 @@ at a time, and one pass over the weights serves a token of every row.
 
 from __future__ import annotations
 
+import secrets
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -61,12 +62,12 @@ def answer_together(engine: LocalEngine, feed: Feed, at_once: int | None) -> Ite
         except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
             if not _is_memory(error):
                 raise
-            crowd = [row.job for row in (*batch.rows, *waiting)]
+            crowd = [*batch.rows, *waiting]
             batch, waiting = _Batch(engine), deque()
             if rows == 1 or len(crowd) == 1:  # it was by itself
-                yield Result(crowd.pop(0).key, None, ModelError("out of memory even by itself; try --load-in 4bit"))
+                yield Result(crowd.pop(0).job.key, None, ModelError("out of memory even by itself; try --load-in 4bit"))
             rows, answered = max(1, min(rows, len(crowd)) // 2), 0
-            waiting.extend(_Row.of(engine, job) for job in crowd)
+            waiting.extend(row.anew(engine) for row in crowd)
             continue
         yield from done
         answered += len(done)
@@ -88,12 +89,16 @@ def _is_memory(error: BaseException) -> bool:
 
 @dataclass(eq=False)
 class _Row:
-    """A request on its way through a batch."""
+    """A request on its way through a batch.
+
+    said: how many of its tokens its giver has been told.
+    """
 
     job: Job
     prompt: Prompt
     writing: Writing
     pick: Callable[[torch.Tensor], torch.Tensor]
+    said: int = 0
     began: float = 0.0
     first: float | None = None
     last: int = 0
@@ -103,8 +108,18 @@ class _Row:
     @classmethod
     def of(cls, engine: LocalEngine, job: Job) -> _Row:
         request = job.request
+        if job.said is not None and request.seed is None and request.temperature:
+            # Where memory runs out it is begun anew, and must not go on as another.
+            request = replace(request, seed=secrets.randbits(63))
+            job = replace(job, request=request)
         pick = sampler(request.temperature, request.top_p, request.seed, engine.model.device)
         return cls(job, engine.prompt_of(request), engine.writing(request), pick)
+
+    def anew(self, engine: LocalEngine) -> _Row:
+        """The same request from its beginning; what was said of it isn't said again."""
+        row = _Row.of(engine, self.job)
+        row.said = self.said
+        return row
 
     def add(self, number: int | None, kind: torch.dtype) -> Result | None:
         """Take the model's next id; the result, once there is one."""
@@ -112,17 +127,24 @@ class _Row:
             return Result(self.job.key, None, overflow(kind))
         now = time.monotonic()
         self.first = self.first or now
+        wanted = True
         for token in self.writing.add(number):
+            if not any(self.texts):  # as a `Generation` does it
+                token = replace(token, text=token.text.lstrip())
             self.texts.append(token.text)
             self.count += token.id is not None
+            if self.job.said is not None and len(self.texts) > self.said:
+                self.said += 1
+                wanted = self.job.said(token) and wanted
         self.last = number
-        if self.writing.finish is None:
+        finish = self.writing.finish if wanted else "interrupted"
+        if finish is None:
             return None
         text = "".join(self.texts).strip()
         seconds, to_first = now - self.began, self.first - self.began
         return Result(
             self.job.key,
-            Answer(text, self.writing.finish, len(self.prompt.ids), self.count, seconds, to_first),
+            Answer(text, finish, len(self.prompt.ids), self.count, seconds, to_first),
         )
 
 

@@ -19,7 +19,7 @@ import transformers
 from PIL import Image
 from safetensors import safe_open
 
-from vipcli.engine.batching import answer_together
+from vipcli.engine.batching import answer_together, rows_that_fit
 from vipcli.engine.catalog import Model, input_square, located, square_side, weight_files
 from vipcli.engine.checkpoint import (
     check_complete,
@@ -41,7 +41,7 @@ from vipcli.errors import MissingExtra, ModelError, PromptError, UsageError, Vip
 from vipcli.images import Fit, fit
 from vipcli.prompt import IMAGE, Template
 
-__all__ = ["LocalEngine", "Outline", "load", "outline"]
+__all__ = ["LocalEngine", "Outline", "eos_of", "image_tokens", "load", "outline", "template_of"]
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ def outline(model: Model) -> Outline:
         processor = load_processor(model, folder, read_config(model, folder))
         square = input_square(model)
         side, patch = (None, 14) if square is None else (square.side, square.patch)
-        return Outline(model.name, side, patch, _template(processor), _special_tokens(processor.tokenizer))
+        return Outline(model.name, side, patch, template_of(processor), _special_tokens(processor.tokenizer))
 
 
 class LocalEngine:
@@ -83,11 +83,11 @@ class LocalEngine:
         self._images_kwargs = {name: False for name in undone if getattr(its, name, None)}
         patch = getattr(getattr(model.config, "vision_config", None), "patch_size", None)
         self.patch = patch if isinstance(patch, int) else 14
-        self.template = _template(processor)
+        self.template = template_of(processor)
         self.special_tokens: Collection[str] = _special_tokens(processor.tokenizer)
         room = getattr(model.config.get_text_config(), "max_position_embeddings", None)
         self.context: int | None = room or None
-        self.eos = _eos(model)
+        self.eos = eos_of(model.generation_config, model.config)
         self.text: LlamaText | None = None
         self._lookup: Callable[[list[Any]], np.ndarray] | None = None
         if self.side and is_llava(model.config) and LlamaText.runs(model):
@@ -97,7 +97,7 @@ class LocalEngine:
             self.text = LlamaText(model)
         self.eyes, self._memory = Eyes(model, self._pixels), Memory()
         self._last_square: tuple[np.ndarray, Fit, np.ndarray, bytes] | None = None
-        self._image_tokens = None if self.text is None else _image_tokens(processor, self.side)
+        self._image_tokens = None if self.text is None else image_tokens(processor, self.side)
 
     def stream(self, request: Request) -> Generation:
         """Start answering `request`; see `vipcli.engine.protocol.Engine`."""
@@ -129,9 +129,18 @@ class LocalEngine:
     def _one_by_one(self, feed: Feed) -> Iterator[Result]:
         while (job := feed.take(wait=True)) is not None:
             try:
-                yield Result(job.key, self.stream(job.request).finished())
+                running = self.stream(job.request)
+                for token in running:
+                    if job.said is not None and not job.said(token):
+                        running.close()
+                yield Result(job.key, running.answer)
             except VipError as error:
                 yield Result(job.key, None, error)
+
+    @property
+    def rows(self) -> int:
+        """How many requests `answers` answers at a time by itself."""
+        return 1 if self.text is None else rows_that_fit(self)
 
     def forget(self) -> None:
         """Forget what was read and seen, as if nothing had been asked yet."""
@@ -375,7 +384,8 @@ def _quantization(load_in: str, kind: torch.dtype) -> Any:
     return transformers.BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_compute_dtype=kind)
 
 
-def _template(processor: Any) -> Template | None:
+def template_of(processor: Any) -> Template | None:
+    """The chat template of a processor as a function of messages; None where it has none."""
     if not getattr(processor, "chat_template", None):
         return None
     return lambda messages: processor.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
@@ -386,7 +396,7 @@ def _special_tokens(tokenizer: Any) -> frozenset[str]:
     return frozenset([*tokenizer.all_special_tokens, *(token.content for token in added), IMAGE])
 
 
-def _image_tokens(processor: Any, side: int | None) -> int | None:
+def image_tokens(processor: Any, side: int | None) -> int | None:
     """How many image tokens the processor of a LLaVA makes of one picture; None for another's processor."""
     if side is None or type(processor).__name__ != "LlavaProcessor":
         return None
@@ -394,8 +404,9 @@ def _image_tokens(processor: Any, side: int | None) -> int | None:
     return (side // processor.patch_size) ** 2 + processor.num_additional_image_tokens - dropped
 
 
-def _eos(model: Any) -> frozenset[int]:
-    eos = model.generation_config.eos_token_id
+def eos_of(generation_config: Any, config: Any) -> frozenset[int]:
+    """The ids that end an answer, by a checkpoint's generation config (None: it has none) or else by its config."""
+    eos = getattr(generation_config, "eos_token_id", None)
     if eos is None:
-        eos = model.config.get_text_config().eos_token_id
+        eos = config.get_text_config().eos_token_id
     return frozenset(eos if isinstance(eos, list) else [] if eos is None else [eos])

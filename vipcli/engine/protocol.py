@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Collection, Generator, Hashable, Iterator
+from collections.abc import Callable, Collection, Generator, Hashable, Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, Protocol
 
@@ -156,10 +156,16 @@ class Generation(Iterator[Token]):
 
 @dataclass(frozen=True, eq=False)
 class Job:
-    """One request among many, and what its giver knows it by."""
+    """One request among many, and what its giver knows it by.
+
+    said: called with each token as it becomes certain, the same that `Engine.stream` would give, where a model runs on
+    this machine: in the thread that takes the results, so it must be quick. Returning False ends the answer there and
+    then, as ``interrupted``, and makes room for another.
+    """
 
     key: Hashable
     request: Request
+    said: Callable[[Token], bool] | None = None
 
 
 @dataclass(frozen=True)

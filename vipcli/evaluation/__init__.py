@@ -1,1 +1,1 @@
-"""Evaluation: how often a model is right. `scenes` judges it on synthetic scenes whose truth is known."""
+"""Judging a model: an exam on synthetic scenes."""

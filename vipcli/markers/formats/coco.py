@@ -2,12 +2,13 @@
 
 Format: https://cocodataset.org/#format-data, and ``attributes`` as CVAT and Datumaro write them. An annotation's
 ``bbox`` [x, y, width, height] becomes a ``box``, since every COCO file has it; without one, a polygon becomes a
-``contour``, and several polygons or run lengths an `Rle`. Keypoints alone have no marker.
+``contour``, and several polygons or run lengths an `Rle`. With one, these are the region's outline. Keypoints alone have no marker.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -160,7 +161,9 @@ def _region(
             raise UsageError(f"its category_id {shown(category)} is none of the categories'")
         label = key_of(found.get("name"))
         attributes = plain_values(found, {"id", "name"}) | attributes
-    return Region(key, _marker(annotation, size), label, attributes)
+    outline = partial(_outline, annotation["segmentation"], size) if annotation.get("segmentation") else None
+    found_marker = _marker(annotation, size)
+    return Region(key, found_marker, label, attributes, outline if annotation.get("bbox") else None)
 
 
 def _marker(annotation: dict[str, Any], size: tuple[int, int] | None) -> str | Rle:
@@ -168,14 +171,20 @@ def _marker(annotation: dict[str, Any], size: tuple[int, int] | None) -> str | R
     if annotation.get("bbox"):
         x, y, width, height = numbers(annotation["bbox"], "its bbox", 4)
         return marker("box", (x, y, x + width, y + height))
-    if isinstance(segmentation, dict):
-        return _rle(segmentation)
-    if isinstance(segmentation, list) and segmentation:
-        polygons = [_corners(each) for each in segmentation]
-        return polygon(polygons[0]) if len(polygons) == 1 else _merged(polygons, size)
+    if isinstance(segmentation, dict) or (isinstance(segmentation, list) and segmentation):
+        return _outline(segmentation, size)
     if annotation.get("keypoints"):
         raise UsageError("it has keypoints alone, for which there is no marker; it needs a bbox")
     raise UsageError("it has neither a bbox nor a segmentation")
+
+
+def _outline(segmentation: Any, size: tuple[int, int] | None) -> str | Rle:
+    if isinstance(segmentation, dict):
+        return _rle(segmentation)
+    if not isinstance(segmentation, list):
+        raise UsageError(f"its segmentation must be polygons or run lengths, got {shown(segmentation)}")
+    polygons = [_corners(each) for each in segmentation]
+    return polygon(polygons[0]) if len(polygons) == 1 else _merged(polygons, size)
 
 
 def _corners(values: object) -> list[tuple[float, float]]:

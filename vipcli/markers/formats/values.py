@@ -41,12 +41,14 @@ class Region:
     id: what the file calls it, unique within its picture. marker: in the marker grammar, shape first
     (``box:40,30,200,180``, ``contour:10%,20%,...``), or an `Rle`. label: the class that the annotator gave it.
     attributes: what else the file says of it, by name, for question templates (plain text, numbers and booleans alone).
+    outline: makes its contour or mask, where the file has one beside the box that is its marker; raises `UsageError`.
     """
 
     id: str
     marker: str | Rle
     label: str | None = None
     attributes: dict[str, Any] = field(default_factory=dict)
+    outline: Callable[[], str | Rle] | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,112 @@
+"""`vipcli.training.encoding` and `samples`: what is learnt is what is asked, token for token, in a fixed order."""
+
+from __future__ import annotations
+
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from training.tried import settings_of
+
+from vipcli.engine import Request, open_engine
+from vipcli.prompt import Conversation, Turn, render
+from vipcli.training import Prepared, prepare
+from vipcli.training.learner import Learner, Told
+from vipcli.training.samples import Samples, collate, plan
+
+TALK = (Turn("What is this?", "a cat"), Turn("What marks the cat?", "a red rectangle"))
+
+
+@pytest.fixture(scope="module")
+def prepared(saved_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Prepared:
+    return prepare(settings_of(tmp_path_factory.mktemp("config"), saved_checkpoint))
+
+
+def test_lessons_are_encoded_as_the_prompt_that_vip_sends(prepared: Prepared, saved_checkpoint: Path) -> None:
+    engine = open_engine(str(saved_checkpoint), device="cpu")
+    asked = render(Conversation((TALK[0], Turn(TALK[1].question))), "auto", engine.template)
+    ids = engine.prepare(Request(np.zeros((56, 56, 3), np.uint8), asked))["input_ids"][0].tolist()
+    encoded = prepared.encoder.encode([TALK], pictured=True)
+    assert encoded.ids[: len(ids)] == ids
+    tokenizer = prepared.processor.tokenizer
+    taught = [label for label in encoded.labels if label != -100]
+    assert tokenizer.decode(taught).replace(" ", "") == "acat</s>aredrectangle</s>"
+    # A position's label is the token that follows it, but for the end of an answer.
+    for position, label in enumerate(encoded.labels[:-1]):
+        assert label in (-100, encoded.ids[position + 1], tokenizer.eos_token_id)
+    assert sum(encoded.weights) == pytest.approx(2)
+
+
+def test_several_conversations_share_the_picture_and_dont_see_each_other(
+    prepared: Prepared, saved_checkpoint: Path
+) -> None:
+    """Together they get the losses that each gets alone."""
+    from vipcli.training.assembling import load_model
+    from vipcli.training.samples import Sample
+
+    talks = [(TALK[0],), (TALK[1],), TALK]
+    rng = np.random.default_rng(0)
+    picture = rng.integers(0, 256, (56, 56, 3), dtype=np.uint8)
+    learner = Learner(load_model(prepared).float(), None, prepared.settings.train).eval()
+
+    def losses(conversations: list[tuple[Turn, ...]]) -> torch.Tensor:
+        sample = Sample(picture, tuple(conversations))
+        drawn = [(sample, prepared.encoder.encode(sample.conversations, pictured=True))]
+        told, _, _ = learner.told(collate(prepared.encoder, drawn))
+        assert told is not None
+        return told.losses
+
+    with torch.no_grad():
+        alone = torch.cat([losses([talk]) for talk in talks])
+        assert torch.allclose(losses(talks), alone, atol=1e-4)
+
+
+def test_the_order_is_the_same_for_the_same_seed_and_all_entries_come_once_a_round(prepared: Prepared) -> None:
+    first, second = (list(islice(plan(prepared.sources, 3, 5), 8)) for _ in range(2))
+    assert first == second
+    entries = sorted(one.entry for batch in islice(plan(prepared.sources, 3, 0), 100) for one in batch)
+    assert {entries.count(entry) for entry in range(6)} == {50}
+
+
+def test_a_sample_is_drawn_the_same_every_time_and_marked_afresh_each_number(prepared: Prepared) -> None:
+    samples = Samples(prepared.sources, prepared.encoder, 0)
+    (picked,) = next(iter(plan(prepared.sources, 1, 0)))
+    again = type(picked)(picked.source, picked.entry, picked.number + 1)
+    one, same, other = (samples[which][0].picture for which in (picked, picked, again))
+    assert one is not None
+    assert same is not None
+    assert other is not None
+    assert np.array_equal(one, same)
+    assert not np.array_equal(one, other)
+
+
+def test_an_answer_is_exact_where_every_token_of_it_is() -> None:
+    known = torch.tensor([[0, 1, 1, 0, 1], [1, 0, 0, 1, 1]], dtype=torch.bool)
+    right = torch.tensor([1, 0, 1, 1, 1, 1], dtype=torch.bool)
+    told = Told(torch.zeros(6), right, torch.ones(6), known)
+    assert told.exact().tolist() == [False, True, True, True]
+
+
+def test_what_is_exact_by_tokens_is_what_greedy_decoding_writes(tmp_path: Path) -> None:
+    """The embedded model on scenes: judged token by token, and asked through the engine."""
+    from vipcli.training.assembling import load_model
+    from vipcli.training.judging import draw_held_out
+
+    flying = settings_of(tmp_path, "tiny", length=1024)
+    prepared = prepare(flying)
+    drawn = draw_held_out(prepared.sources, prepared.encoder, 6, 0)
+    learner = Learner(load_model(prepared).float(), None, flying.train).eval()
+    engine = open_engine("tiny", device="cpu", dtype="float32")
+    for sample, encoded in drawn:
+        with torch.no_grad():
+            told, _, _ = learner.told(collate(prepared.encoder, [(sample, encoded)]))
+        assert told is not None
+        written = []
+        for turns in sample.conversations:
+            for number, turn in enumerate(turns):
+                prompt = render(Conversation((*turns[:number], Turn(turn.question))), "auto", engine.template)
+                request = Request(sample.picture, prompt, max_new_tokens=20)
+                written.append(engine.stream(request).finished().text.strip() == turn.answer)
+        assert told.exact().tolist() == written

@@ -1,0 +1,358 @@
+"""What is true of a scene with markers: for each ability of the embedded model a question's parts, and its answer.
+
+The words around the parts are elsewhere: training and judging put them into different ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from vipcli.markers import Marker
+from vipcli.scenes.art import THINGS
+from vipcli.scenes.composing import Scene, Thing
+from vipcli.scenes.referring import described, refer
+from vipcli.scenes.words import plural, with_article
+
+__all__ = [
+    "ABILITIES",
+    "DONT_KNOW",
+    "NOTHING_MARKED",
+    "Fact",
+    "Seen",
+    "answer_name",
+    "guess",
+    "maybe_there",
+    "some_side",
+    "what",
+]
+
+DONT_KNOW = "I don't know"
+NOTHING_MARKED = "nothing is marked"
+_NUMBERS = ("none", "one", "two", "three", "four", "five", "six", "seven")
+_SIDES = {
+    "left": ("left of", "to the left of"),
+    "right": ("right of", "to the right of"),
+    "above": ("above", "over"),
+    "below": ("below", "under"),
+}
+
+
+@dataclass(frozen=True)
+class Fact:
+    """One thing that can be asked.
+
+    ability: a row of the phrases. answer: the right one. slots: the parts of the question. subject: the number of the
+    thing that it is about, for a follow-up question about that. kind: of the marker asked about.
+    """
+
+    ability: str
+    answer: str
+    slots: Mapping[str, str] = field(default_factory=dict)
+    subject: int | None = None
+    kind: str | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """A scene, its markers by the number of their thing, and the chance that picks what is asked."""
+
+    rng: np.random.Generator
+    scene: Scene
+    markers: Mapping[int, Marker]
+
+    def any_marked(self) -> int | None:
+        """The number of one of the marked things; None where there is none."""
+        return int(self.rng.choice(list(self.markers))) if self.markers else None
+
+
+def answer_name(thing: Thing) -> str:
+    """``a cat``, or that one doesn't know."""
+    return with_article(thing.name) if thing.known else DONT_KNOW
+
+
+def _relation(one: Thing, other: Thing) -> str | None:
+    """Where `one` lies as seen from `other`; None where that isn't clear."""
+    (x1, y1), (x2, y2) = _middle(one), _middle(other)
+    dx, dy = x1 - x2, y1 - y2
+    if max(abs(dx), abs(dy)) < 1.4 * min(abs(dx), abs(dy)):
+        return None
+    if abs(dx) > abs(dy):
+        return "left" if dx < 0 else "right"
+    return "above" if dy < 0 else "below"
+
+
+def _middle(thing: Thing) -> tuple[float, float]:
+    x1, y1, x2, y2 = thing.xyxy
+    return (x1 + x2) / 2, (y1 + y2) / 2
+
+
+def _ratio(one: Thing, other: Thing) -> float | None:
+    """How much larger `one` is; None where box and outline disagree or it isn't clear."""
+
+    def box(thing: Thing) -> float:
+        x1, y1, x2, y2 = thing.xyxy
+        return max(1, (x2 - x1) * (y2 - y1))
+
+    by_box = box(one) / box(other)
+    by_mask = max(1, int(one.mask.sum())) / max(1, int(other.mask.sum()))
+    if min(by_box, by_mask) > 1.35 or max(by_box, by_mask) < 1 / 1.35:
+        return by_box
+    return None
+
+
+def _beside(scene: Scene, index: int, side: str) -> str | None:
+    """What lies on one side of a thing: a name or ``nothing``; None where that isn't clear."""
+    x1, y1, x2, y2 = scene.things[index].xyxy
+    its_x, its_y = _middle(scene.things[index])
+    found = []
+    for i, other in enumerate(scene.things):
+        if i == index:
+            continue
+        x, y = _middle(other)
+        dx, dy = x - its_x, y - its_y
+        along, across = (abs(dx), abs(dy)) if side in ("left", "right") else (abs(dy), abs(dx))
+        towards = {"left": dx < 0, "right": dx > 0, "above": dy < 0, "below": dy > 0}[side]
+        past = {"left": x < x1, "right": x > x2, "above": y < y1, "below": y > y2}[side]
+        if towards and along > 1.35 * across and past:
+            found.append(other)
+        elif towards and along > 0.75 * across:
+            return None
+    if not found:
+        return "nothing"
+    return with_article(found[0].name) if len(found) == 1 and found[0].known else None
+
+
+def _references(seen: Seen, index: int) -> dict[str, str]:
+    one = refer(seen.rng, seen.markers[index], list(seen.markers.values()))
+    return {"it": one.it, "where": one.where, "marker": one.marker}
+
+
+def _two(seen: Seen) -> tuple[int, int] | None:
+    if len(seen.markers) < 2:
+        return None
+    one, other = seen.rng.permutation(list(seen.markers))[:2]
+    return int(one), int(other)
+
+
+def _both(seen: Seen, one: int, other: int) -> dict[str, str]:
+    every = list(seen.markers.values())
+    return {"a": refer(seen.rng, seen.markers[one], every).it, "b": refer(seen.rng, seen.markers[other], every).it}
+
+
+Asks = Callable[[Seen], Fact | None]
+
+
+def what(seen: Seen, index: int | None = None) -> Fact | None:
+    """What is the marked thing? Of a picture without markers: that nothing is marked."""
+    if index is None:
+        index = seen.any_marked()
+    if index is None:
+        return Fact("what_only", NOTHING_MARKED)
+    slots = _references(seen, index)
+    return Fact("what", answer_name(seen.scene.things[index]), slots, index, seen.markers[index].kind)
+
+
+def _what_only(seen: Seen) -> Fact | None:
+    if len(seen.markers) > 1:
+        return None
+    fact = what(seen)
+    return fact and Fact("what_only", fact.answer, {}, fact.subject, fact.kind)
+
+
+def _color(seen: Seen) -> Fact | None:
+    colored = {i: marker for i, marker in seen.markers.items() if seen.scene.things[i].color}
+    if not colored:
+        return None
+    index = int(seen.rng.choice(list(colored)))
+    color = str(seen.scene.things[index].color)
+    return Fact("color", color, _references(seen, index), index, seen.markers[index].kind)
+
+
+def _color_only(seen: Seen) -> Fact | None:
+    fact = _color(seen) if len(seen.markers) == 1 else None
+    return fact and Fact("color_only", fact.answer, {}, fact.subject, fact.kind)
+
+
+def guess(seen: Seen, index: int) -> tuple[str, str]:
+    """A thing that a marked one may be taken for, and what to answer: yes, or no and what it is."""
+    thing = seen.scene.things[index]
+    fate = seen.rng.random()
+    others = [other.name for other in seen.scene.things if other.known and other.name != thing.name]
+    if fate < 0.5 and thing.known:
+        return with_article(thing.name), "yes"
+    name = others[seen.rng.integers(len(others))] if others and fate < 0.8 else THINGS[seen.rng.integers(len(THINGS))]
+    if name == thing.name:
+        return with_article(name), "yes"
+    return with_article(name), f"no, {with_article(thing.name)}" if thing.known else "no"
+
+
+def _is_it(seen: Seen) -> Fact | None:
+    index = seen.any_marked()
+    if index is None:
+        return None
+    guessed, answer = guess(seen, index)
+    slots = {**_references(seen, index), "guess": guessed}
+    return Fact("is_it", answer, slots, index, seen.markers[index].kind)
+
+
+def _marks(seen: Seen) -> Fact | None:
+    names = [thing.name for thing in seen.scene.things]
+    single = [i for i, thing in enumerate(seen.scene.things) if thing.known and names.count(thing.name) == 1]
+    marked = [i for i in single if i in seen.markers]
+    if not single:
+        return None
+    some = marked if marked and seen.rng.random() < 0.75 else single
+    index = some[seen.rng.integers(len(some))]
+    answer = described(seen.markers[index]) if index in seen.markers else "nothing"
+    kind = seen.markers[index].kind if index in seen.markers else None
+    return Fact("marks", answer, {"thing": seen.scene.things[index].name}, index, kind)
+
+
+def _where_is(seen: Seen) -> Fact | None:
+    if (two := _two(seen)) is None:
+        return None
+    relation = _relation(seen.scene.things[two[0]], seen.scene.things[two[1]])
+    return relation and Fact("where_is", relation, _both(seen, *two), two[0])  # type: ignore[return-value]
+
+
+def _is_side(seen: Seen) -> Fact | None:
+    if (two := _two(seen)) is None:
+        return None
+    relation = _relation(seen.scene.things[two[0]], seen.scene.things[two[1]])
+    if relation is None:
+        return None
+    opposite = {"left": "right", "right": "left", "above": "below", "below": "above"}[relation]
+    fate = seen.rng.random()
+    side = relation if fate < 0.5 else opposite if fate < 0.85 else list(_SIDES)[seen.rng.integers(4)]
+    slots = {**_both(seen, *two), "side": _SIDES[side][seen.rng.integers(2)]}
+    return Fact("is_side", "yes" if side == relation else "no", slots, two[0])
+
+
+def _compared(ability: str) -> Asks:
+    def fact(seen: Seen) -> Fact | None:
+        if (two := _two(seen)) is None:
+            return None
+        one, other = seen.scene.things[two[0]], seen.scene.things[two[1]]
+        ratio = _ratio(one, other)
+        if ratio is None:
+            return None
+        slots = _both(seen, *two)
+        larger = ratio > 1
+        if ability.startswith("is_"):
+            return Fact(ability, "yes" if larger == (ability == "is_bigger") else "no", slots, two[0])
+        if not (one.known and other.known) or one.name == other.name:
+            return None
+        return Fact(ability, f"the {(one if larger == (ability == 'bigger') else other).name}", slots)
+
+    return fact
+
+
+def _alike(ability: str) -> Asks:
+    def fact(seen: Seen) -> Fact | None:
+        if (two := _two(seen)) is None:
+            return None
+        one, other = seen.scene.things[two[0]], seen.scene.things[two[1]]
+        if ability == "same_color":
+            if not (one.color and other.color):
+                return None
+            same = one.color == other.color
+        else:
+            if not (one.known and other.known):
+                return None
+            same = one.name == other.name
+        answer = "yes" if same != (ability == "different_kind") else "no"
+        return Fact(ability, answer, _both(seen, *two))
+
+    return fact
+
+
+def _count_all(seen: Seen) -> Fact | None:
+    return Fact("count_all", _NUMBERS[len(seen.scene.things)]) if len(seen.scene.things) <= 6 else None
+
+
+def _count(seen: Seen) -> Fact | None:
+    known = sorted({thing.name for thing in seen.scene.things if thing.known})
+    if not known:
+        return None
+    counts = {name: sum(thing.name == name for thing in seen.scene.things) for name in known}
+    many = [name for name in known if counts[name] > 1]
+    fate = seen.rng.random()
+    if fate < 0.2:
+        name = THINGS[seen.rng.integers(len(THINGS))]
+    else:
+        some = many if many and fate < 0.75 else known
+        name = some[seen.rng.integers(len(some))]
+    number = counts.get(name, 0)
+    return Fact("count", _NUMBERS[number], {"things": plural(name)}) if number <= 6 else None
+
+
+def _is_there(seen: Seen) -> Fact | None:
+    name, there = maybe_there(seen)
+    return Fact("is_there", "yes" if there else "no", {"athing": with_article(name), "things": plural(name)})
+
+
+def maybe_there(seen: Seen) -> tuple[str, bool]:
+    known = [thing.name for thing in seen.scene.things if thing.known]
+    if known and seen.rng.random() < 0.5:
+        return known[seen.rng.integers(len(known))], True
+    name = THINGS[seen.rng.integers(len(THINGS))]
+    return name, name in known
+
+
+def _beside_it(seen: Seen) -> Fact | None:
+    index = seen.any_marked()
+    if index is None:
+        return None
+    found = some_side(seen, index)
+    if found is None:
+        return None
+    side, answer = found
+    slots = {**_references(seen, index), "side": side}
+    return Fact("beside", answer, slots, None, seen.markers[index].kind)
+
+
+def some_side(seen: Seen, index: int) -> tuple[str, str] | None:
+    """A side of a thing in words and what lies there: something, three times in four, where there is something."""
+    clear = {side: found for side in _SIDES if (found := _beside(seen.scene, index, side)) is not None}
+    some = [side for side, found in clear.items() if found != "nothing"]
+    if not clear:
+        return None
+    sides = some if some and seen.rng.random() < 0.75 else list(clear)
+    side = sides[seen.rng.integers(len(sides))]
+    return _SIDES[side][seen.rng.integers(2)], clear[side]
+
+
+def _list(seen: Seen) -> Fact | None:
+    names = [thing.name for thing in sorted(seen.scene.things, key=_middle)]
+    if not all(thing.known for thing in seen.scene.things) or len(set(names)) < len(names) or len(names) > 6:
+        return None
+    *most, last = [with_article(name) for name in names]
+    return Fact("list", f"{', '.join(most)} and {last}" if most else last)
+
+
+def _unknowable(_: Seen) -> Fact | None:
+    return Fact("unknowable", DONT_KNOW)
+
+
+ABILITIES: Mapping[str, Asks] = {
+    "what": what,
+    "what_only": _what_only,
+    "color": _color,
+    "color_only": _color_only,
+    "is_it": _is_it,
+    "marks": _marks,
+    "where_is": _where_is,
+    "is_side": _is_side,
+    **{name: _compared(name) for name in ("bigger", "smaller", "is_bigger", "is_smaller")},
+    **{name: _alike(name) for name in ("same_kind", "different_kind", "same_color")},
+    "count_all": _count_all,
+    "count": _count,
+    "is_there": _is_there,
+    "beside": _beside_it,
+    "list": _list,
+    "unknowable": _unknowable,
+}
+"""What can be asked of a scene: each makes one fact, or None where the scene doesn't allow it."""

@@ -1,0 +1,209 @@
+"""From settings to what is trained on which samples: first all but the weights, then these."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import types
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+
+from vipcli.engine import Model as Named
+from vipcli.engine import (
+    check_complete,
+    eos_of,
+    image_tokens,
+    is_llava,
+    load_processor,
+    located,
+    model_class,
+    read_config,
+    resolve,
+    template_of,
+    weigh,
+)
+from vipcli.errors import ModelError, UsageError, VipError, quote
+from vipcli.training.dense import Heads
+from vipcli.training.encoding import Encoder
+from vipcli.training.reading import read_sources
+from vipcli.training.regions import Bad
+from vipcli.training.samples import Source
+from vipcli.training.settings import Data, Settings
+
+__all__ = ["Prepared", "load_heads", "load_model", "prepare"]
+
+_ROOM = 16  # tokens that a sample needs beside its picture
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """Everything that a training needs but the weights.
+
+    held_out: what is judged, a source for each that has some. bad: what can't be learnt from. facts: what the outcome
+    depends on beside the settings, for `Run`. base: the checkpoint that it starts from; None for a fresh one.
+    """
+
+    settings: Settings
+    processor: Any
+    encoder: Encoder
+    sources: Sequence[Source]
+    held_out: Sequence[Source]
+    bad: Sequence[Bad]
+    facts: dict[str, Any]
+    base: Named | None
+
+
+def prepare(settings: Settings) -> Prepared:
+    """Read and check everything but the weights. Raises `UsageError` or `ModelError` with one sentence."""
+    its = settings.train
+    base = None if settings.model.fresh else _named(settings)
+    config, generation, processor = _fresh(settings) if base is None else _checkpoint(base)
+    side = processor.image_processor.crop_size["height"]
+    count = image_tokens(processor, side)
+    if count is None or count != (side // config.vision_config.patch_size) ** 2:
+        raise UsageError("[model] start: only the patches of a picture can be tokens, and here there are others")
+    length = min(its.length, getattr(config.get_text_config(), "max_position_embeddings", None) or its.length)
+    if length < count + _ROOM and its.stage != "vision":
+        raise UsageError(f"train.length: a picture alone takes {count} tokens, and {length} are left for everything")
+    eos = min(eos_of(generation, config), default=processor.tokenizer.eos_token_id)
+    encoder = Encoder(processor, side, count, length, eos, template_of(processor))
+    sources: list[Source] = []
+    held_out: list[Source] = []
+    bad: list[Bad] = []
+    for data in settings.data:
+        if data.source == "scenes":
+            source = _scenes(data, settings, side, config.vision_config.patch_size)
+            sources.append(source)
+            held_out.append(source)  # of other seeds, see `vipcli.training.judging`
+        else:
+            entries, kept, faults = read_sources(data, side, settings.folder)
+            sources.append(entries)
+            held_out += [] if kept is None else [kept]
+            bad += faults
+    pieces = json.dumps(sorted(processor.tokenizer.get_vocab().items()))
+    facts = {
+        "samples": [source.count for source in sources],
+        "tokenizer": hashlib.blake2b(pieces.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest(),
+    }
+    return Prepared(settings, processor, encoder, sources, held_out, bad, facts, base)
+
+
+def _named(settings: Settings) -> Named:
+    start = settings.model.start or ""
+    folder = settings.path(start)
+    named = Named(start, folder=folder) if folder.is_dir() else resolve(start)
+    if located(named) is None:
+        raise ModelError(f"{quote(start)} isn't on this machine; get it with: vip models pull {quote(start)}")
+    return named
+
+
+def _fresh(settings: Settings) -> tuple[Any, Any, Any]:
+    from vipcli.training.fresh import fresh_config, fresh_processor
+
+    sizes = settings.model.fresh
+    assert sizes is not None
+    processor = fresh_processor(sizes.vocabulary, sizes.side, sizes.patch)
+    return fresh_config(sizes, len(processor.tokenizer)), None, processor
+
+
+def _checkpoint(base: Named) -> tuple[Any, Any, Any]:
+    folder = located(base)
+    assert folder is not None
+    config = read_config(base, folder)
+    if not is_llava(config):
+        raise UsageError(f"{quote(base.name)}: is a {quote(config.model_type)}, and vip trains ViP-LLaVA and LLaVA")
+    file = folder / "generation_config.json"
+    try:
+        generation = types.SimpleNamespace(**json.loads(file.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        generation = None
+    return config, generation, load_processor(base, folder, config)
+
+
+def _scenes(data: Data, settings: Settings, side: int, patch: int) -> Source:
+    from vipcli.scenes import SHAPES, read_art
+    from vipcli.training.lessons import Lessons
+    from vipcli.training.questions import Questions
+
+    sheets = [settings.path(one) for one in (*data.art, *data.strangers)]
+    for sheet in sheets:
+        if not (sheet.is_file() and sheet.with_suffix(".png").is_file()):
+            raise UsageError(
+                f"there is no {quote(str(sheet))} with its .png beside it; make these sheets with "
+                "python examples/tiny/make_art.py"
+            )
+    try:
+        art = read_art(sheets[: len(data.art)], sheets[len(data.art) :])
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        raise UsageError(f"the sheets of art can't be read: {quote(str(error), 160)}") from None
+    kinds = {one.kind: one for one in SHAPES}
+    if unknown := [one for one in data.markers if one not in kinds]:
+        raise UsageError(f"there is no marker {quote(unknown[0])!r}; use {', '.join(kinds)}")
+    questions = None if settings.train.stage == "vision" else Questions()
+    chosen = tuple(kinds[one] for one in data.markers) or SHAPES
+    return Lessons(side, patch, art, questions, chosen, weight=data.weight)
+
+
+def load_model(prepared: Prepared) -> Any:
+    """The model as it begins, on the CPU, in the dtype that it was saved in."""
+    settings = prepared.settings
+    torch.manual_seed(settings.train.seed)
+    if prepared.base is None:
+        from vipcli.training.fresh import fresh_model
+
+        assert settings.model.fresh is not None
+        return fresh_model(settings.model.fresh, len(prepared.processor.tokenizer))
+    base = prepared.base
+    folder = located(base)
+    assert folder is not None
+    weigh(base, folder)  # says what is missing or cut short
+    try:
+        model, report = model_class(read_config(base, folder)).from_pretrained(
+            folder,
+            dtype="auto",
+            local_files_only=True,
+            use_safetensors=True,
+            trust_remote_code=False,
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,
+        )
+    except VipError:
+        raise
+    except MemoryError:
+        raise ModelError(f"{quote(base.name)}: out of memory on cpu") from None
+    except Exception as error:  # foreign files bring transformers to raise anything
+        raise ModelError(f"{quote(base.name)} can't be loaded: {quote(str(error).strip(), 200)}") from error
+    check_complete(base, report)
+    if not isinstance(getattr(model, "generation_config", None), transformers.GenerationConfig):
+        model.generation_config = transformers.GenerationConfig()
+    return model
+
+
+def load_heads(prepared: Prepared, width: int) -> Heads | None:
+    """The dense heads, those that lie with the checkpoint where there are some; None where nothing asks for them."""
+    its = prepared.settings.train
+    if its.stage != "vision" and not its.dense:
+        return None
+    heads = Heads(width)
+    folder = None if prepared.base is None else located(prepared.base)
+    for place in () if folder is None else (folder, folder.parent):
+        if (file := place / "heads.safetensors").is_file():
+            _read_heads(heads, file)
+            break
+    return heads
+
+
+def _read_heads(heads: Heads, file: Path) -> None:
+    from safetensors.torch import load_file
+
+    try:
+        heads.load_state_dict(load_file(file))
+    except Exception:  # of another width, or of other things
+        raise UsageError(
+            f"{quote(str(file))}: doesn't fit this model and these scenes; move it away to begin anew"
+        ) from None

@@ -1,0 +1,129 @@
+"""From conversations to tokens: what the model reads, and what of it is the answers that it should give."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from vipcli.engine.vision import lookup
+from vipcli.errors import UsageError
+from vipcli.prompt import Conversation, Template, Turn, render
+
+__all__ = ["Encoded", "Encoder"]
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """The conversations about one picture in one row of tokens, the picture's first.
+
+    ids: of the tokens. labels: of the token that follows each, where it belongs to an answer, else -100; an answer ends
+    with the end-of-sequence token whatever follows. weights: of the labels, 1 for each answer in all, so that long ones
+    don't drown the short. positions: count on in each conversation from where the shared beginning ends. segments: 0
+    for that beginning, 1, 2 ... for the conversations, which don't see each other.
+    """
+
+    ids: list[int]
+    labels: list[int]
+    weights: list[float]
+    positions: list[int]
+    segments: list[int]
+
+
+class Encoder:
+    """Encodes with a checkpoint's own processor, exactly as it is asked later.
+
+    processor: of the checkpoint. side: of its square. image_tokens: a picture's. limit: tokens of a row at most. eos:
+    the token that ends an answer.
+    """
+
+    def __init__(
+        self, processor: Any, side: int, image_tokens: int, limit: int, eos: int, template: Template | None
+    ) -> None:
+        self._tokenizer, self.side, self.limit = processor.tokenizer, side, limit
+        self._count, self._eos = image_tokens, eos
+        # A template is a slow program: where it says what the preset says, the preset does.
+        probe = Conversation((Turn("one", "two"), Turn("three", "four")))
+        asked = Conversation((Turn("one"),), picture=None)
+        same = template is None or all(
+            render(one, "chat-template") == render(one, "chat-template", template) for one in (probe, asked)
+        )
+        self._template = None if same else template
+        self._image_id = self._tokenizer.convert_tokens_to_ids(processor.image_token)
+        self.padding = self._tokenizer.pad_token_id if self._tokenizer.pad_token_id is not None else eos
+        options = {"do_resize": False, "do_center_crop": False}
+        looked_up = lookup(processor.image_processor, side, **options)
+        if looked_up is None:
+            raise UsageError(
+                "this checkpoint's image processor does more than scale and normalise: it can't be trained"
+            )
+        self.pixels = looked_up
+
+    def encode(self, conversations: Sequence[Sequence[Turn]], pictured: bool, system: str | None = None) -> Encoded:
+        """Conversations that don't fit into `limit` any more are left out, and turns from the first one's end."""
+        ids: list[int] = []
+        labels: list[int] = []
+        weights: list[float] = []
+        positions: list[int] = []
+        segments: list[int] = []
+        shared = 0
+        for turns in conversations:
+            its_ids, its_labels = self._one(turns, pictured, system)
+            if not ids and pictured:
+                shared = len(its_ids) - its_ids[::-1].index(self._image_id)
+                ids, labels = its_ids[:shared], [-100] * shared
+                weights, positions, segments = [0.0] * shared, list(range(shared)), [0] * shared
+            its_ids, its_labels = its_ids[shared:], its_labels[shared:]
+            number = 1 + (segments[-1] if segments else 0)
+            if len(ids) + len(its_ids) > self.limit and number > 1:
+                continue
+            room = self.limit - len(ids)
+            its_ids, its_labels = its_ids[:room], its_labels[:room]
+            ids += its_ids
+            labels += its_labels
+            weights += _weights(its_labels)
+            positions += range(shared, shared + len(its_ids))
+            segments += [number] * len(its_ids)
+        return Encoded(ids, labels, weights, positions, segments)
+
+    def _one(self, turns: Sequence[Turn], pictured: bool, system: str | None) -> tuple[list[int], list[int]]:
+        """The ids and labels of one conversation."""
+        conversation = Conversation(tuple(turns), picture=0 if pictured else None, system=system)
+        text = render(conversation, "chat-template" if system is None else "vip", self._template)
+        spans = []
+        start = 0
+        for turn in turns:
+            assert turn.answer is not None
+            asked = text.index(turn.question, start) + len(turn.question)
+            begin = text.index(f" {turn.answer}", asked)  # every style has a blank there
+            start = begin + 1 + len(turn.answer)
+            spans.append((begin, start))
+        made = self._tokenizer(text, return_offsets_mapping=True)
+        ids: list[int] = []
+        answer_of: list[int] = []
+        for token, (begin, end) in zip(made["input_ids"], made["offset_mapping"], strict=True):
+            count = self._count if token == self._image_id else 1
+            inside = next((i for i, span in enumerate(spans) if span[0] <= begin < end <= span[1]), -1)
+            ids += [token] * count
+            answer_of += [inside] * count
+        labels = [-100] * len(ids)
+        for i, answer in enumerate(answer_of):
+            if answer >= 0:
+                labels[i - 1] = ids[i]
+                if i + 1 == len(ids) or answer_of[i + 1] != answer:
+                    labels[i] = self._eos
+        return ids, labels
+
+
+def _weights(labels: list[int]) -> list[float]:
+    """1 for each run of labels, shared out evenly."""
+    weights = [0.0] * len(labels)
+    run: list[int] = []
+    for i, label in enumerate([*labels, -100]):
+        if label >= 0:
+            run.append(i)
+        elif run:
+            for j in run:
+                weights[j] = 1 / len(run)
+            run = []
+    return weights

@@ -1,0 +1,117 @@
+"""The forward pass of a training step: from pixels and tokens to the losses."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from vipcli.training.dense import Heads
+from vipcli.training.settings import Train
+
+__all__ = ["Learner", "Told"]
+
+
+@dataclass(frozen=True, eq=False)
+class Told:
+    """What the model makes of the tokens that it should say: each (tokens,), in the order of the batch.
+
+    losses: cross entropy. right: whether it would have said that token. weights: of a batch. known: (batch, length)
+    bool, where in the batch these tokens are.
+    """
+
+    losses: torch.Tensor
+    right: torch.Tensor
+    weights: torch.Tensor
+    known: torch.Tensor
+
+    def exact(self) -> torch.Tensor:
+        """For each answer whether every token of it is right: greedy decoding writes exactly these."""
+        begins = self.known.clone()
+        begins[:, 1:] &= ~self.known[:, :-1]
+        answer = (begins.flatten().cumsum(0) - 1)[self.known.flatten()]
+        wrong = torch.zeros(int(begins.sum()), device=answer.device)
+        return wrong.index_add(0, answer, (~self.right).float()) == 0
+
+
+class Learner(nn.Module):
+    """A ViP-LLaVA with what it is asked while it learns.
+
+    heads: of dense supervision; None without it. The pass runs in the dtype of the model's weights; losses in float32.
+    """
+
+    def __init__(self, model: Any, heads: Heads | None, train: Train) -> None:
+        super().__init__()
+        self.model, self.heads, self._train = model, heads, train
+        wanted = model.config.vision_feature_layer
+        self._layers = [wanted] if isinstance(wanted, int) else list(wanted)
+        self._image_token = model.config.image_token_index
+        self._see = torch.compile(self._seen) if train.compile else self._seen
+        self._read = torch.compile(self._readings) if train.compile else self._readings
+        self._tower_learns = train.stage == "vision" or (train.stage != "projector" and train.vision > 0)
+
+    def _seen(self, pixels: torch.Tensor) -> list[torch.Tensor]:
+        hidden = self.model.model.vision_tower(pixels, output_hidden_states=True).hidden_states
+        return [hidden[layer][:, 1:] for layer in self._layers]
+
+    def _readings(
+        self,
+        layers: list[torch.Tensor],
+        ids: torch.Tensor,
+        positions: torch.Tensor,
+        segments: torch.Tensor,
+        pictured: torch.Tensor,
+    ) -> torch.Tensor:
+        embedded = self.model.get_input_embeddings()(ids)
+        features = self.model.model.multi_modal_projector(torch.cat(layers, dim=-1))
+        here = (ids == self._image_token) & pictured[:, None]
+        number = (here.cumsum(1) - 1).clamp(0, features.shape[1] - 1).unsqueeze(-1).expand(-1, -1, features.shape[-1])
+        embedded = torch.where(here.unsqueeze(-1), features.gather(1, number).to(embedded.dtype), embedded)
+        # A token sees the tokens before it of the shared beginning (segment 0) and of its own conversation.
+        earlier = torch.ones(ids.shape[1], ids.shape[1], dtype=torch.bool, device=ids.device).tril()
+        own = (segments[:, :, None] == segments[:, None, :]) | (segments[:, None, :] == 0)
+        allowed = (earlier & own).unsqueeze(1)
+        text = self.model.model.language_model
+        return text(
+            inputs_embeds=embedded, attention_mask=allowed, position_ids=positions, use_cache=False
+        ).last_hidden_state
+
+    def told(self, batch: dict[str, Any]) -> tuple[Told | None, torch.Tensor | None, dict[str, Any]]:
+        """What is made of a batch: of its tokens (None in stage ``vision``), the dense loss, and the heads' figures."""
+        see, read = (self._see, self._read) if self.training else (self._seen, self._readings)
+        figures: dict[str, Any] = {}
+        with torch.set_grad_enabled(self._tower_learns and torch.is_grad_enabled()):
+            layers = see(batch["pixels"].to(self.model.dtype))
+        dense = None
+        if self.heads is not None:
+            dense, figures = self.heads(layers[0].float(), batch["patches"])
+            figures["dense"] = dense.detach()
+        if self._train.stage == "vision":
+            return None, dense, figures
+        labels = batch["labels"]
+        known = labels >= 0
+        hidden = read(layers, batch["ids"], batch["positions"], batch["segments"], batch["pictured"])
+        logits = self.model.lm_head(hidden[known]).float()
+        losses = functional.cross_entropy(logits, labels[known], reduction="none")
+        return Told(losses, logits.argmax(-1) == labels[known], batch["weights"][known], known), dense, figures
+
+    def forward(self, batch: dict[str, Any], share: float = 1.0, parts: int = 1) -> tuple[torch.Tensor, dict[str, Any]]:
+        """batch: what `vipcli.training.samples.collate` makes. Returns the loss, and figures by name.
+
+        A step may have several batches, whose losses are added up. share: this one's of all the weight of their
+        answers, so that an answer counts alike in whichever batch it is. parts: how many batches there are.
+        """
+        told, dense, figures = self.told(batch)
+        if told is None:
+            assert dense is not None
+            return dense / parts, figures
+        total = told.weights.sum().clamp(min=1e-6)
+        answers = (told.losses * told.weights).sum() / total
+        figures |= {"answers": answers.detach(), "token": (told.right * told.weights).sum().detach() / total}
+        loss = answers * share
+        if dense is not None and self._train.dense:
+            loss = loss + self._train.dense * dense / parts
+        return loss, figures

@@ -1,0 +1,117 @@
+"""Questions about a scene, in many words: the facts of `vipcli.scenes.facts` in the phrases of ``phrases.toml``."""
+
+from __future__ import annotations
+
+import functools
+import tomllib
+from collections.abc import Mapping
+from importlib.resources import files
+
+import numpy as np
+
+from vipcli.markers import Marker
+from vipcli.prompt import Turn
+from vipcli.scenes import THINGS, Scene
+from vipcli.scenes.facts import ABILITIES, Fact, Seen, what
+from vipcli.scenes.talks import FOLLOW_UPS, follow_up
+from vipcli.scenes.wording import roughened, worded
+
+__all__ = ["Questions", "all_texts", "phrases"]
+
+# How often an ability is asked, beside the 'what' of nearly every marker; those that are hard to learn more often.
+_OFTEN = {
+    "what_only": 2.0,
+    "color": 1.0,
+    "color_only": 0.7,
+    "is_it": 0.8,
+    "marks": 0.8,
+    "where_is": 1.0,
+    "is_side": 1.2,
+    "bigger": 0.8,
+    "smaller": 0.8,
+    "is_bigger": 0.6,
+    "is_smaller": 0.6,
+    "same_kind": 0.8,
+    "different_kind": 0.6,
+    "same_color": 0.6,
+    "count_all": 1.2,
+    "count": 1.4,
+    "is_there": 1.0,
+    "beside": 1.5,
+    "list": 1.0,
+    "unknowable": 0.7,
+}
+_MOST = 7  # conversations about one picture
+_NAMES = ("one", "a", "b", "x", "this", "that", "food", "animal", "left", "right", "front")
+
+
+@functools.cache
+def phrases() -> dict[str, tuple[str, ...]]:
+    """The templates by ability."""
+    table = tomllib.loads((files("vipcli") / "training" / "phrases.toml").read_text(encoding="utf-8"))
+    return {ability: tuple(its["phrases"]) for ability, its in table.items()}
+
+
+class Questions:
+    """What a lesson asks."""
+
+    def about(
+        self, rng: np.random.Generator, scene: Scene, markers: Mapping[int, Marker]
+    ) -> tuple[tuple[Turn, ...], ...]:
+        """Up to seven conversations about a scene, of one to four turns."""
+        seen = Seen(rng, scene, markers)
+        talks: list[tuple[Turn, ...]] = []
+        for index in rng.permutation(list(markers)).tolist():
+            if rng.random() < 0.85 and (fact := what(seen, index)):
+                talks.append(_talk(seen, fact, 0.3))
+        names = list(_OFTEN)
+        often = np.array([_OFTEN[name] for name in names])
+        for name in rng.choice(names, size=len(names), replace=False, p=often / often.sum()):
+            if len(talks) >= _MOST:
+                break
+            fact = ABILITIES[name](seen)
+            if fact is not None:
+                follows = 0.5 if name in ("what_only", "color", "color_only") else 0.0
+                talks.append(_talk(seen, fact, follows))
+        return tuple(talks[i] for i in rng.permutation(len(talks)))
+
+
+def _talk(seen: Seen, fact: Fact, follows: float) -> tuple[Turn, ...]:
+    """A question and perhaps some that follow it. follows: the chance that there is one."""
+    rng = seen.rng
+    turns = [Turn(_asked(rng, fact, plain=0.35), fact.answer)]
+    while fact.subject is not None and len(turns) < 4 and rng.random() < follows:
+        after = follow_up(seen, fact, FOLLOW_UPS[rng.integers(len(FOLLOW_UPS))])
+        if after is not None:
+            fact = after
+            turns.append(Turn(_asked(rng, fact), fact.answer))
+        follows = 0.6
+    return tuple(turns)
+
+
+def _asked(rng: np.random.Generator, fact: Fact, plain: float = 0.15) -> str:
+    """A fact as a question. plain: how often in the first and plainest of the phrases, as most people ask."""
+    some = phrases()[fact.ability]
+    some = some[:4] if rng.random() < plain else some
+    slots = dict(fact.slots)
+    if "it" in slots and rng.random() < 0.12:  # a marker's name before its phrase, as in @food
+        name = _NAMES[rng.integers(len(_NAMES))] if rng.random() < 0.7 else THINGS[rng.integers(len(THINGS))]
+        slots["it"] = f"the {name} {slots['where']}"
+    text = None
+    while text is None:
+        text = worded(some[rng.integers(len(some))], slots)
+    return roughened(rng, text) if rng.random() < 0.3 else text
+
+
+def all_texts(lessons: int = 3000) -> list[str]:
+    """Questions and answers as lessons have them: what the tokenizer learns its pieces from."""
+    from vipcli.scenes import compose
+    from vipcli.training.lessons import mark_some
+
+    texts: list[str] = []
+    for number in range(lessons):
+        rng = np.random.default_rng((99, number))
+        scene = compose(rng, (120, 120), int(rng.integers(1, 6)))
+        for talk in Questions().about(rng, scene, mark_some(rng, scene, int(rng.integers(0, 4)))):
+            texts += [text for turn in talk for text in (turn.question, f" {turn.answer}")]
+    return [*texts, *(template for some in phrases().values() for template in some)]
