@@ -3,10 +3,13 @@
 The scenes are drawn from seeds. The answers in `readme.png` are the embedded model's own, given while it is made.
 """
 
+import contextlib
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
+import time
 import warnings
 from pathlib import Path
 
@@ -44,6 +47,19 @@ ALL_KINDS = [
     "tag:A=350,372@gold",
 ]
 
+HOUSE = [
+    (148, 286),
+    (232, 370),
+    (212, 385),
+    (215, 455),
+    (66, 450),
+    (72, 385),
+    (58, 370),
+    (80, 345),
+    (80, 298),
+    (146, 287),
+]
+
 
 def main() -> None:
     warnings.simplefilter("ignore", VipWarning)
@@ -71,6 +87,41 @@ def report_picture(to: Path) -> None:
             f"file://{folder}/report.html",
         ]
         subprocess.run([browser, *flags, *page], check=True, capture_output=True)
+
+
+def page_picture(to: Path) -> None:
+    """The page of `vip serve` with markers drawn by mouse and the embedded model's answers, by the tests' own hands."""
+    sys.path.insert(0, str(HERE.parent / "tests"))
+    from browser import open_browser, why_no_browser
+    from server.page_driver import Page
+
+    if missing := why_no_browser():
+        print(f"{to.name}: {missing}")
+        return
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    vip = [sys.executable, "-m", "vipcli", "serve", "--model", "tiny", "--port", str(port), "--quiet"]
+    with tempfile.TemporaryDirectory() as name, subprocess.Popen(vip) as server:
+        try:
+            while server.poll() is None:
+                with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port)):
+                    break
+                time.sleep(0.1)
+            with open_browser(Path(name)) as browser:
+                page = Page(browser, f"http://127.0.0.1:{port}/")
+                page.view(1280, 800)
+                page.open(HERE / "meadow.png")
+                page.draw("box", (440, 118), (520, 200), (598, 283))
+                page.ask("What is @1?")
+                page.draw("contour", *HOUSE)
+                page.draw("arrow", (345, 45), (300, 70), (215, 120))
+                page.find("#name").send_keys("food")
+                for question in ("What is @food?", "And what is @2?"):
+                    page.ask(question)
+                page.tool("select")
+                browser.save_screenshot(str(to))
+        finally:
+            server.terminate()
 
 
 def readme_picture() -> Image.Image:
@@ -103,3 +154,4 @@ def readme_picture() -> Image.Image:
 if __name__ == "__main__":
     main()
     report_picture(HERE / "report.png")  # it shows seconds, so it is another picture each time
+    page_picture(HERE / "page.png")

@@ -14,6 +14,15 @@ if TYPE_CHECKING:
     from selenium.webdriver import Chrome
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _no_servers_of_the_user(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """No ``vip ask`` of a test goes by way of a server that runs on this machine, and no test stops one."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_RUNTIME_DIR", str(tmp_path_factory.mktemp("run")))
+        patch.delenv("VIP_ENGINE", raising=False)
+        yield
+
+
 @pytest.fixture(scope="session")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """ViP-LLaVA as published from 2023 to 2025."""

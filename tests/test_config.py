@@ -99,11 +99,11 @@ def test_broken_toml_names_the_file(broken: bytes, project: Path, user: Path) ->
     [
         (
             'modell = "7b"',
-            "there is no setting 'modell'; known are model, device, dtype, fit, prompt_style",
+            "there is no setting 'modell'; known are model, device, dtype, fit, prompt_style, engine",
         ),
         ("[model]\nname = 1", "model must be text in quotes, got {'name': 1}"),
         ("model = 7", "model must be text in quotes, got 7"),
-        ('"\\u001b" = 1', "there is no setting '\\\\x1b'; known are model, device, dtype, fit, prompt_style"),
+        ('"\\u001b" = 1', "there is no setting '\\\\x1b'; known are model, device, dtype, fit, prompt_style, engine"),
     ],
 )
 def test_an_unknown_setting_or_a_value_that_is_no_text(text: str, sentence: str, project: Path, user: Path) -> None:

@@ -7,7 +7,6 @@ that the platform keeps for settings (``~/.config/vip`` on Linux). Known setting
 from __future__ import annotations
 
 import os
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -15,7 +14,7 @@ from typing import Any
 
 from vipcli.errors import UsageError, quote
 
-__all__ = ["Settings", "history_file", "hub_cache", "load_settings", "user_file"]
+__all__ = ["Settings", "history_file", "hub_cache", "load_settings", "runtime_folder", "user_file"]
 
 
 # The values of settings that only have a few. A model's name and a device may be anything that other rooms know.
@@ -27,7 +26,8 @@ class Settings:
     """What a user can set once instead of on every command line.
 
     model: a model's name, as ``--model``. device: auto, cuda, mps or cpu. dtype: auto, float32, bfloat16 or float16.
-    fit: pad, crop or stretch. prompt_style: a preset's name, as ``--prompt-style``.
+    fit: pad, crop or stretch. prompt_style: a preset's name, as ``--prompt-style``. engine: the address of a server
+    that answers in the model's place, as ``--engine``; empty: none.
     """
 
     model: str = "auto"
@@ -35,6 +35,7 @@ class Settings:
     dtype: str = "auto"
     fit: str = "pad"
     prompt_style: str = "auto"
+    engine: str = ""
 
 
 def load_settings(folder: Path | None = None, environment: Mapping[str, str] | None = None) -> Settings:
@@ -48,9 +49,12 @@ def load_settings(folder: Path | None = None, environment: Mapping[str, str] | N
     named = environment.get("VIP_CONFIG")
     if named and not os.path.isfile(named):
         raise UsageError(f"VIP_CONFIG names {quote(named)}, which is no file")
-    for file in (user_file(environment), _project_file(folder)):
+    for file, is_project in ((user_file(environment), False), (_project_file(folder), True)):
         if file is not None and os.path.isfile(file):
-            values |= _read(file, known)
+            given = _read(file, known)
+            if is_project:
+                _check_project(file, given)
+            values |= given
     for name in known:
         if value := environment.get(f"VIP_{name.upper()}"):
             values[name] = value
@@ -62,6 +66,16 @@ def _check(where: str, name: str, value: str) -> None:
     """Raise a `UsageError` that says where a value comes from that can't be."""
     if name in _KNOWN and value not in _KNOWN[name]:
         raise UsageError(f"{where}: {name} is {', '.join(_KNOWN[name])}, not {quote(value)!r}")
+
+
+def _check_project(file: Path, values: Mapping[str, str]) -> None:
+    """Raise a `UsageError` where a project, which may be anybody's, would have pictures and the key sent somewhere."""
+    for name, value in values.items():
+        if name == "engine" or (name == "model" and value.lower().startswith(("http://", "https://"))):
+            raise UsageError(
+                f"{quote(str(file))}: a project can't choose a server, which would get your pictures and your key: set "
+                "VIP_ENGINE, or engine in your own settings"
+            )
 
 
 def user_file(environment: Mapping[str, str] | None = None) -> Path | None:
@@ -87,6 +101,20 @@ def history_file() -> Path | None:
         return None
 
 
+def runtime_folder() -> Path | None:
+    """Where what only lives while a process runs is kept, sockets for one; None where there is no such place."""
+    import warnings
+
+    import platformdirs
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it says so where XDG_RUNTIME_DIR isn't set
+        try:
+            return platformdirs.user_runtime_path("vip")
+        except (RuntimeError, OSError):
+            return None
+
+
 def hub_cache() -> Path:
     """Where huggingface_hub keeps models, found without importing it (``HF_HUB_CACHE``, ``HF_HOME``, XDG)."""
     cache_home = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
@@ -104,6 +132,8 @@ def _project_file(folder: Path | None) -> Path | None:
 
 
 def _read(file: Path, known: list[str]) -> dict[str, str]:
+    import tomllib  # who has no file doesn't wait for it
+
     try:
         values = tomllib.loads(file.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:  # bad TOML or UTF-8, a number of 5,000 digits, 1,000 nested lists

@@ -92,6 +92,9 @@ def test_a_run_that_is_there_is_refused_and_goes_on_with_resume(vip, config, tmp
     longer = vip("train", write_config(tmp_path, saved_checkpoint, steps=8), "--resume")
     assert longer.code == 0
     assert "going on at step 6, 8 steps" in longer.err
+    shorter = vip("train", write_config(tmp_path, saved_checkpoint, steps=7), "--resume")
+    assert shorter.code == 2
+    assert "run has 8 steps behind it, and train.steps is 7: it can't be less" in shorter.err
 
 
 BAD = [
@@ -124,6 +127,22 @@ def test_bad_data_is_listed_before_anything_starts(vip, saved_checkpoint, tmp_pa
     skipped = vip("train", config, "--skip-bad")
     assert skipped.code == 0
     assert "of the data 4 can't be learnt from and 1 can: going on without" in skipped.err
+
+
+def test_of_warnings_only_those_of_vip_are_shown_and_each_once(saved_checkpoint, tmp_path) -> None:
+    """Torch's about more processes than cores isn't; that a picture is cut off behind its header is."""
+    (tmp_path / "cut.png").write_bytes((EXAMPLES / "meadow.png").read_bytes()[:40_000])
+    (tmp_path / "whole.png").write_bytes((EXAMPLES / "meadow.png").read_bytes())
+    rows = [{**BAD[0], "image": name} for name in ("cut.png", "whole.png")]
+    (tmp_path / "data.json").write_text(json.dumps(rows))
+    config = write_config(tmp_path, saved_checkpoint, data='source = "data.json"\nheld_out = 0.0', steps=2, workers=2)
+    pinned = ["taskset", "-c", str(min(os.sched_getaffinity(0))), *command(config)]
+    ran = subprocess.run(pinned, env=ENVIRONMENT, capture_output=True, text=True, timeout=120)
+    assert ran.returncode == 0, ran.stderr
+    assert "UserWarning" not in ran.stderr
+    warned = [line for line in ran.stderr.splitlines() if "cut off" in line]
+    assert 1 <= len(warned) <= 2, "once in each process that draws"
+    assert warned[0].startswith("vip: warning: data.json, entry 1 (id 'a'): ")
 
 
 def test_a_dry_run_shows_samples_and_loads_no_weights(vip, saved_checkpoint, tmp_path) -> None:

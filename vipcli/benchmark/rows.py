@@ -67,7 +67,7 @@ _IMPORTS = {
 
 @dataclass(frozen=True)
 class Row:
-    """One measurement, in `unit` (``s``, ``tokens/s`` or ``MB``); medians over the rounds.
+    """One measurement, in `unit` (``s``, ``tokens/s``, ``answers/s`` or ``MB``); medians over the rounds.
 
     plain: the transformers script; floor: what the machine allows. None where there is no such thing.
     """
@@ -83,14 +83,14 @@ class Row:
         """How many times better than the plain script."""
         if self.plain is None:
             return None
-        return self.ours / self.plain if self.unit == "tokens/s" else self.plain / self.ours
+        return self.ours / self.plain if self.unit.endswith("/s") else self.plain / self.ours
 
     @property
     def of_floor(self) -> float | None:
         """How many times the floor's time; 1 can't be beaten."""
         if self.floor is None:
             return None
-        return self.floor / self.ours if self.unit == "tokens/s" else self.ours / self.floor
+        return self.floor / self.ours if self.unit.endswith("/s") else self.ours / self.floor
 
 
 def measure(sides: Sides, rounds: int = 1) -> Iterator[Row]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import sys
 from pathlib import Path
@@ -10,14 +11,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from vipcli.cli import console
+from vipcli.cli.background import seconds_of
 from vipcli.cli.inputs import (
     answer_options,
+    check_units,
     is_folder,
     make_folder,
     mark_one,
-    open_model,
+    open_wanted,
     prompt_style_of,
     refuse_to_overwrite,
+    server_address,
 )
 from vipcli.cli.options import (
     BoxFormatFlag,
@@ -25,6 +29,7 @@ from vipcli.cli.options import (
     DeviceFlag,
     DeviceMapFlag,
     DtypeFlag,
+    EngineFlag,
     FitFlag,
     LoadInFlag,
     MarkerCommand,
@@ -39,11 +44,12 @@ from vipcli.cli.options import (
     marker_texts,
     with_markers,
 )
+from vipcli.cli.warm import Picture, Ready, Warm, warm_server
 from vipcli.errors import OutputError, PromptError, UsageError, VipError, quote
 from vipcli.images import PICTURE_SUFFIXES
 
 if TYPE_CHECKING:
-    from vipcli.engine import Engine, Request
+    from vipcli.engine import Engine
     from vipcli.pointing import Marked
 
 __all__ = ["add_to", "ask"]
@@ -82,6 +88,17 @@ def ask(
     system: SystemFlag = None,
     prompt_style: PromptStyleFlag = None,
     model: ModelFlag = None,
+    engine: EngineFlag = None,
+    no_server: Annotated[
+        bool,
+        typer.Option("--no-server", help="Load the model, also where vip serve has it", rich_help_panel="Model"),
+    ] = False,
+    keep_alive: Annotated[
+        str | None,
+        typer.Option(
+            "--keep-alive", metavar="TIME", help="Keep it loaded for the next calls: 10m", rich_help_panel="Model"
+        ),
+    ] = None,
     device: DeviceFlag = None,
     dtype: DtypeFlag = None,
     device_map: DeviceMapFlag = None,
@@ -108,7 +125,6 @@ def ask(
     vip ask street.jpg --box dog=40,30,200,180 --arrow 20,20,90,80 "Is @dog @2?"
     """
     from vipcli.config import load_settings
-    from vipcli.pointing import to_request
 
     settings = load_settings()
     pictures, asked = _split(images, questions or [])
@@ -123,43 +139,55 @@ def ask(
     if show:
         console.need_preview()
     texts = marker_texts(ctx)
-    engine: Engine | None = None
+    check_units(coords, box_format)
+    address = server_address(engine, model, settings)
+    placing = {"device": device, "dtype": dtype, "device_map": device_map, "load_in": load_in}
+    warm: Warm | None = None
+    if address is None and not no_server:
+        warm = warm_server(
+            model or settings.model,
+            {**placing, "device": device or settings.device, "dtype": dtype or settings.dtype},
+            texts,
+            keep=None if keep_alive is None else seconds_of("--keep-alive", keep_alive),
+            quiet=quiet,
+            verbose=verbose,
+        )
+    elif keep_alive is not None:
+        raise UsageError("--keep-alive is for a server of your own: leave --no-server and --engine out")
+    opened: Engine | None = None
     failures: list[VipError] = []
     answered = 0
     for number, source in enumerate(pictures):
         about = source if len(pictures) > 1 else None
+        picture = Picture(source, lambda one: mark_one(one, texts, coords, box_format, tags))
         try:
             with console.doubts(strict=strict, quiet=quiet, about=about):
-                marked = mark_one(source, texts, coords, box_format, tags)
-                for question in asked:
-                    _check_question(question, marked)
+                ready = None
+                if warm is not None:
+                    units = {"coords": coords, "box_format": box_format, "tags": tags}
+                    ready = warm.ask(picture, asked, markers=texts, **units, style=style, numbers=numbers)
+                if ready is None:
+                    for question in asked:
+                        _check_question(question, picture.marked)
         except VipError as error:
             failures.append(_failed(error, about))
             continue
-        if engine is None:
-            engine = open_model(
-                model or settings.model,
-                quiet=quiet,
-                verbose=verbose,
-                device=device or settings.device,
-                dtype=dtype or settings.dtype,
-                device_map=device_map,
-                load_in=load_in,
-            )
+        if ready is None and opened is None:
+            opened = open_wanted(address, model, settings, placing, quiet=quiet, verbose=verbose)
         try:
             with console.doubts(strict=strict, quiet=quiet, about=about):
-                requests = [to_request(marked, question, engine, **style, **numbers) for question in asked]
+                if ready is None:
+                    assert opened is not None
+                    ready = _ready(opened, picture.marked, asked, {**style, **numbers}, checked=bool(kept))
                 if kept:
-                    for request in requests:  # what can't be asked writes nothing
-                        engine.stream(request).close()
                     if is_folder(save_marked or ""):
                         make_folder("--save-marked", kept[number].parent)
-                    marked.save(kept[number])
+                    picture.marked.save(kept[number])
                 if show:
-                    console.preview(marked.picture)
-                for question, request in zip(asked, requests, strict=True):
+                    console.preview(picture.marked.picture)
+                for question, one in zip(asked, ready, strict=True):
                     title = ": ".join(filter(None, [about, question if len(asked) > 1 else None]))
-                    _answer(engine, source, marked, question, request, json_lines, verbose, title or None)
+                    _answer(source, question, one, json_lines, verbose, title or None)
                     answered += 1
         except OutputError:  # nobody would see the other answers
             raise
@@ -170,6 +198,21 @@ def ask(
     return max(error.exit_code for error in failures)
 
 
+def _ready(
+    engine: Engine, marked: Marked, questions: list[str], options: dict[str, Any], *, checked: bool
+) -> list[Ready]:
+    """The questions about one picture, each ready to be answered here. checked: whether the engine has a look first."""
+    from vipcli.markers import render
+    from vipcli.pointing import to_request
+
+    requests = [to_request(marked, question, engine, **options) for question in questions]
+    if checked:
+        for request in requests:  # what can't be asked writes nothing
+            engine.stream(request).close()
+    drawn = functools.cache(lambda: [render(marker) for marker in marked.markers])
+    return [Ready(engine.name, one.prompt, drawn, functools.partial(engine.stream, one)) for one in requests]
+
+
 def _failed(error: VipError, about: str | None) -> VipError:
     """Say what went wrong with one of several pictures; with the only one it ends the command."""
     if about is None:
@@ -178,37 +221,27 @@ def _failed(error: VipError, about: str | None) -> VipError:
     return error
 
 
-def _answer(
-    engine: Engine,
-    source: str,
-    marked: Marked,
-    question: str,
-    request: Request,
-    json_lines: bool,
-    verbose: bool,
-    about: str | None,
-) -> None:
-    from vipcli.markers import render
-
+def _answer(source: str, question: str, ready: Ready, json_lines: bool, verbose: bool, about: str | None) -> None:
     if verbose:
-        console.note(f"prompt: {request.prompt!r}")
-    generation = engine.stream(request)
+        console.note(f"prompt: {ready.prompt!r}")
+    generation = ready.begin()
     try:
         if json_lines:
             generation.finished()
         else:
             console.stream_answer(generation, about)
     finally:
+        generation.close()
         answer = generation.answer
         if json_lines and (answer.finish != "interrupted" or answer.text):
             row = {
                 "image": source,
                 "question": question,
-                "markers": [render(marker) for marker in marked.markers],
-                "prompt": request.prompt,
+                "markers": ready.markers(),
+                "prompt": ready.prompt,
                 "answer": answer.text,
                 "finish": answer.finish,
-                "model": engine.name,
+                "model": ready.model,
                 "prompt_tokens": answer.prompt_tokens,
                 "answer_tokens": answer.answer_tokens,
                 "seconds": round(answer.seconds, 4),

@@ -34,6 +34,9 @@ def bench(
     compare: Annotated[
         bool, typer.Option("--compare", help=f"Both sides {_ROUNDS} times in turn; medians and ratios")
     ] = False,
+    server: Annotated[
+        bool, typer.Option("--server", help="What vip serve gives: warm asks, one client and 32")
+    ] = False,
     device: DeviceFlag = None,
     dtype: DtypeFlag = None,
     json_lines: Annotated[bool, typer.Option("--json", help="One JSON object a line for each row")] = False,
@@ -45,6 +48,11 @@ def bench(
     """
     if model is not None and config is not None:
         raise UsageError("vip bench: a model or --config, not both")
+    if server:
+        if config is not None or device is not None or dtype is not None:
+            raise UsageError("vip bench --server: a model's name and --compare alone")
+        _bench_server(model or "tiny", _ROUNDS if compare else 3, json_lines)
+        return
     from vipcli.benchmark import measure, sides_of_config, sides_of_model
     from vipcli.config import load_settings
 
@@ -56,6 +64,15 @@ def bench(
         what = f"{sides.engine.name}, {its.device}, {str(its.dtype).removeprefix('torch.')}"
         console.line(_aligned((what, *_HEAD)))
     for row in measure(sides, _ROUNDS if compare else 1):
+        console.line(_json(row) if json_lines else _aligned(_cells(row)))
+
+
+def _bench_server(model: str, rounds: int, json_lines: bool) -> None:
+    from vipcli.benchmark import measure_server
+
+    if not json_lines:
+        console.line(_aligned((f"{model}, served", "served", "beside", "gain", "floor", "of floor")))
+    for row in measure_server(model, rounds):
         console.line(_json(row) if json_lines else _aligned(_cells(row)))
 
 

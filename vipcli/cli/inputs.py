@@ -27,8 +27,11 @@ __all__ = [
     "one_of",
     "open_model",
     "open_one",
+    "open_wanted",
     "prompt_style_of",
     "refuse_to_overwrite",
+    "say_tiny",
+    "server_address",
 ]
 
 
@@ -85,11 +88,7 @@ def open_model(name: str, *, quiet: bool, verbose: bool, still: bool = False, **
     from vipcli.engine import open_engine, resolve
 
     model = resolve(name)
-    if name == "auto" and model.name == "tiny" and not quiet:
-        console.note(
-            "vip: answering with tiny, the small model that comes with vip and knows 64 drawn things; "
-            "for photographs get the real one: vip models pull 7b"
-        )
+    say_tiny(name, model.name == "tiny", quiet=quiet)
     try:
         os.getcwd()
     except OSError:  # torch's libraries wouldn't be found, and end the process themselves
@@ -100,6 +99,57 @@ def open_model(name: str, *, quiet: bool, verbose: bool, still: bool = False, **
         loaded = getattr(engine, "model", None)
         where = f" on {loaded.device} in {str(loaded.dtype).removeprefix('torch.')}" if loaded is not None else ""
         console.note(f"model: {engine.name}{where}")
+    return engine
+
+
+def say_tiny(name: str, is_tiny: bool, *, quiet: bool) -> None:
+    """Say what answers, where the user didn't choose (``auto``) and the embedded model does."""
+    if name == "auto" and is_tiny and not quiet:
+        console.note(
+            "vip: answering with tiny, the small model that comes with vip and knows 64 drawn things; "
+            "for photographs get the real one: vip models pull 7b"
+        )
+
+
+def server_address(engine: str | None, model: str | None, settings: Settings) -> str | None:
+    """The address of the server that is to answer, by ``--engine``, ``--model`` or the settings; None: a model here.
+
+    Raises `UsageError` for an ``--engine`` that is none.
+    """
+    from vipcli.engine import is_address
+
+    named = engine or (model if is_address(model or "") else None) or settings.engine
+    if named and not is_address(named):
+        where = "--engine" if engine else "VIP_ENGINE"
+        raise UsageError(f"{where} {quote(named)}: give the http(s):// address of a server")
+    return named or (settings.model if model is None and is_address(settings.model) else None)
+
+
+def open_wanted(
+    server: str | None,
+    model: str | None,
+    settings: Settings,
+    placing: dict[str, Any],
+    *,
+    quiet: bool,
+    verbose: bool,
+    still: bool = False,
+) -> Engine:
+    """What answers: the server at the address `server`, or the model on this machine where that is None.
+
+    model, placing: the flags ``--model`` and those that say where a model of this machine goes, as given.
+    """
+    if server is None:
+        usual = {"device": settings.device, "dtype": settings.dtype}
+        given = {name: value for name, value in placing.items() if value is not None}
+        return open_model(model or settings.model, quiet=quiet, verbose=verbose, still=still, **{**usual, **given})
+    from vipcli.engine import open_engine
+
+    name = model if model != server else None
+    with console.status(f"asking {server}", quiet=quiet or still):
+        engine = open_engine(server, model=name, **placing)
+    if verbose:
+        console.note(f"model: {engine.name}, on a server")
     return engine
 
 

@@ -17,6 +17,7 @@ __all__ = [
     "DeviceFlag",
     "DeviceMapFlag",
     "DtypeFlag",
+    "EngineFlag",
     "FitFlag",
     "LoadInFlag",
     "MarkerCommand",
@@ -95,6 +96,12 @@ ModelFlag = Annotated[
     str | None,
     typer.Option(
         "--model", "-m", metavar="NAME", help="tiny, 7b, 13b, Hub id@revision, folder", rich_help_panel=_MODEL
+    ),
+]
+EngineFlag = Annotated[
+    str | None,
+    typer.Option(
+        "--engine", metavar="URL", help="Ask an OpenAI-compatible server (VIP_ENGINE)", rich_help_panel=_MODEL
     ),
 ]
 DeviceFlag = Annotated[

@@ -21,6 +21,7 @@ from vipcli.engine.catalog import (
     Square,
     card,
     fingerprint,
+    identity,
     input_square,
     is_address,
     located,
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from vipcli.engine.local import eos_of as eos_of
     from vipcli.engine.local import image_tokens as image_tokens
     from vipcli.engine.local import outline as outline
+    from vipcli.engine.local import special_tokens_of as special_tokens_of
     from vipcli.engine.local import template_of as template_of
     from vipcli.engine.packing import pack as pack
     from vipcli.engine.remote import RemoteEngine as RemoteEngine
@@ -57,7 +59,10 @@ __getattr__, _heavy = door(
     {
         "checkpoint": ("check_complete", "is_llava", "load_processor", "model_class", "read_config", "weigh"),
         "devices": ("choose_device", "choose_dtype"),
-        "local": ("LocalEngine", "Outline", "eos_of", "image_tokens", "outline", "template_of"),
+        "local": (
+            *("LocalEngine", "Outline", "eos_of", "image_tokens", "outline"),
+            *("special_tokens_of", "template_of"),
+        ),
         "packing": ("pack",),
         "remote": ("RemoteEngine", "open_remote"),
         "vision": ("features", "trim_tower"),
@@ -78,6 +83,7 @@ __all__ = [
     "Token",
     "card",
     "fingerprint",
+    "identity",
     "input_square",
     "is_address",
     "located",

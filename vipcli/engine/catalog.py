@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +18,7 @@ __all__ = [
     "Square",
     "card",
     "fingerprint",
+    "identity",
     "input_square",
     "is_address",
     "located",
@@ -62,7 +61,7 @@ _LICENCE = "Llama 2 licence, trained on CC BY-NC 4.0 data: research use"
 MODELS: dict[str, Model] = {
     "tiny": Model(
         "tiny",
-        folder=Path(str(files("vipcli") / "models" / "tiny")),
+        folder=Path(__file__).parents[1] / "models" / "tiny",
         about="comes with vip; knows 64 everyday things in drawn scenes; Apache-2.0",
     ),
     "7b": Model("7b", repo="llava-hf/vip-llava-7b-hf", gigabytes=14.2, about=f"ViP-LLaVA 7B; {_LICENCE}"),
@@ -197,11 +196,32 @@ def weight_files(folder: Path) -> list[str]:
 
 def fingerprint(folder: Path) -> str:
     """16 hexadecimal digits that tell a checkpoint from another: its config, and its weights' names and sizes."""
+    import hashlib
+
     parts = [(folder / "config.json").read_bytes() if (folder / "config.json").is_file() else b""]
     for name in weight_files(folder):
         size = (folder / name).stat().st_size if (folder / name).is_file() else 0
         parts.append(f"{name} {size}".encode("utf-8", "surrogateescape"))
     return hashlib.blake2b(b"\n".join(parts), digest_size=8).hexdigest()
+
+
+def identity(model: Model) -> str | None:
+    """What tells the files of `model` on this machine from any others, at no cost; None where they aren't here."""
+    if model.folder is not None:
+        import hashlib
+
+        try:
+            files = [(one.name, one.stat()) for one in os.scandir(model.folder)]
+        except OSError:
+            return None
+        facts = sorted(f"{name} {its.st_size} {its.st_mtime_ns}" for name, its in files)
+        digest = hashlib.blake2b("\n".join(facts).encode("utf-8", "surrogateescape"), digest_size=8).hexdigest()
+        return f"{os.path.realpath(model.folder)} {digest}"
+    assert model.repo is not None
+    folder = hub_cache() / f"models--{model.repo.replace('/', '--')}"
+    named = folder / "refs" / (model.revision or "main")
+    commit = named.read_text(encoding="utf-8").strip() if named.is_file() else model.revision
+    return f"{folder} {commit}" if commit and (folder / "snapshots" / commit).is_dir() else None
 
 
 def card(folder: Path) -> str | None:

@@ -41,7 +41,7 @@ from vipcli.errors import MissingExtra, ModelError, PromptError, UsageError, Vip
 from vipcli.images import Fit, fit
 from vipcli.prompt import IMAGE, Template
 
-__all__ = ["LocalEngine", "Outline", "eos_of", "image_tokens", "load", "outline", "template_of"]
+__all__ = ["LocalEngine", "Outline", "eos_of", "image_tokens", "load", "outline", "special_tokens_of", "template_of"]
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ def outline(model: Model) -> Outline:
         processor = load_processor(model, folder, read_config(model, folder))
         square = input_square(model)
         side, patch = (None, 14) if square is None else (square.side, square.patch)
-        return Outline(model.name, side, patch, template_of(processor), _special_tokens(processor.tokenizer))
+        return Outline(model.name, side, patch, template_of(processor), special_tokens_of(processor.tokenizer))
 
 
 class LocalEngine:
@@ -84,7 +84,7 @@ class LocalEngine:
         patch = getattr(getattr(model.config, "vision_config", None), "patch_size", None)
         self.patch = patch if isinstance(patch, int) else 14
         self.template = template_of(processor)
-        self.special_tokens: Collection[str] = _special_tokens(processor.tokenizer)
+        self.special_tokens: Collection[str] = special_tokens_of(processor.tokenizer)
         room = getattr(model.config.get_text_config(), "max_position_embeddings", None)
         self.context: int | None = room or None
         self.eos = eos_of(model.generation_config, model.config)
@@ -391,7 +391,8 @@ def template_of(processor: Any) -> Template | None:
     return lambda messages: processor.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
 
 
-def _special_tokens(tokenizer: Any) -> frozenset[str]:
+def special_tokens_of(tokenizer: Any) -> frozenset[str]:
+    """What a text must not have in it as it is: the tokenizer would make one token of it that means something else."""
     added = getattr(tokenizer, "added_tokens_decoder", {}).values()
     return frozenset([*tokenizer.all_special_tokens, *(token.content for token in added), IMAGE])
 

@@ -93,16 +93,16 @@ class Answer:
 class Generation(Iterator[Token]):
     """A running answer: iterate over its tokens; `answer` is what came so far, complete once iteration ends.
 
-    tokens: returns why it ended. Stopping the iteration at any point (Ctrl-C included) leaves an answer that says
-    ``interrupted``.
+    tokens: returns why it ended. began: when it was asked for, by `time.monotonic`; None: now. Stopping the iteration
+    at any point (Ctrl-C included) leaves an answer that says ``interrupted``.
     """
 
-    def __init__(self, tokens: Generator[Token, None, Finish], prompt_tokens: int) -> None:
+    def __init__(self, tokens: Generator[Token, None, Finish], prompt_tokens: int, began: float | None = None) -> None:
         self._tokens = tokens
         self._prompt_tokens = prompt_tokens
         self._text: list[str] = []
         self._count = 0
-        self._began = time.monotonic()
+        self._began = time.monotonic() if began is None else began
         self._seconds = 0.0
         self._seconds_to_first: float | None = None
         self._finish: Finish = "interrupted"

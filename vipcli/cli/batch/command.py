@@ -159,6 +159,7 @@ def batch(
     from vipcli.engine import is_address, open_engine, resolve
 
     settings = load_settings()
+    engine = engine or settings.engine or None
     check_units(coords, box_format)
     if question is not None and not question.strip():
         raise UsageError("--question: it is empty")

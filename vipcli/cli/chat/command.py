@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vipcli.cli import console
-from vipcli.cli.inputs import answer_options, check_units, open_model, open_one, prompt_style_of
+from vipcli.cli.inputs import answer_options, check_units, open_one, open_wanted, prompt_style_of, server_address
 from vipcli.cli.options import (
     BoxFormatFlag,
     CoordsFlag,
     DeviceFlag,
     DeviceMapFlag,
     DtypeFlag,
+    EngineFlag,
     FitFlag,
     LoadInFlag,
     MarkerCommand,
@@ -59,6 +60,7 @@ def chat(
     system: SystemFlag = None,
     prompt_style: PromptStyleFlag = None,
     model: ModelFlag = None,
+    engine: EngineFlag = None,
     device: DeviceFlag = None,
     dtype: DtypeFlag = None,
     device_map: DeviceMapFlag = None,
@@ -92,6 +94,7 @@ def chat(
         settings, fit, max_new_tokens=max_new_tokens, temperature=temperature, top_p=top_p, seed=seed
     )
     check_units(coords, box_format)
+    server = server_address(engine, model, settings)
     texts = marker_texts(ctx)
     if image == "-":
         raise UsageError("-: standard input has the questions, so the picture must be a file or an address")
@@ -102,17 +105,9 @@ def chat(
         picture, markers = (None, []) if image is None else open_one(image, texts, coords, box_format)
         if picture is not None:
             markers = list(mark(picture, markers).markers)  # what is wrong with them is said before the model loads
-        engine = open_model(
-            model or settings.model,
-            quiet=quiet,
-            verbose=verbose,
-            still=plain,
-            device=device or settings.device,
-            dtype=dtype or settings.dtype,
-            device_map=device_map,
-            load_in=load_in,
-        )
-        session = ChatSession(engine, system, style, numbers)
+        placing = {"device": device, "dtype": dtype, "device_map": device_map, "load_in": load_in}
+        opened = open_wanted(server, model, settings, placing, quiet=quiet, verbose=verbose, still=plain)
+        session = ChatSession(opened, system, style, numbers)
         if picture is not None and image is not None:
             session.show(picture, image, markers)
         state = Chat(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import signal
@@ -40,8 +41,8 @@ def train(
     """Teach a model to read markers that are drawn onto pictures afresh every time they are seen.
 
     \b
-    vip train examples/train/german.toml --dry-run
-    vip train examples/train/german.toml
+    vip train examples/train/flying.toml --dry-run
+    vip train examples/train/flying.toml
     accelerate launch -m vipcli train 7b-lora.toml       (several GPUs)
 
     \b
@@ -58,7 +59,13 @@ def train(
     stops behind a step, and --resume goes on as if nothing had happened. The README lists every key.
     """
     with console.status("loading", quiet=quiet), console.ended_by_ctrl_c():
-        from vipcli.training import Run, prepare, read_settings
+        importlib.import_module("vipcli.training.loop")
+    with console.doubts(strict=False, quiet=quiet):  # and none of the warnings that torch and others have
+        return _train(config, resume=resume, skip_bad=skip_bad, dry_run=dry_run, json_lines=json_lines, quiet=quiet)
+
+
+def _train(config: Path, *, resume: bool, skip_bad: bool, dry_run: bool, json_lines: bool, quiet: bool) -> int:
+    from vipcli.training import Run, prepare, read_settings
     from vipcli.training import train as run_training
 
     is_first = os.environ.get("RANK", "0") == "0"  # of several processes under accelerate

@@ -2,7 +2,8 @@
 
 Format: https://cocodataset.org/#format-data, and ``attributes`` as CVAT and Datumaro write them. An annotation's
 ``bbox`` [x, y, width, height] becomes a ``box``, since every COCO file has it; without one, a polygon becomes a
-``contour``, and several polygons or run lengths an `Rle`. With one, these are the region's outline. Keypoints alone have no marker.
+``contour``, and several polygons or run lengths an `Rle`; with one, these are the region's outline. Keypoints alone
+have no marker.
 """
 
 from __future__ import annotations

@@ -1,0 +1,44 @@
+"""A request that isn't answered as it was meant: `Refusal`, with its status, in the shape of OpenAI's API."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from vipcli.errors import ModelError, VipError, plain
+
+__all__ = ["Refusal", "as_refusal"]
+
+_TYPES = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
+
+
+class Refusal(VipError):
+    """What a client did wrong, or what it must wait for.
+
+    status: of HTTP. param: the field that it is about. code: for programs. after: seconds until it may ask again.
+    """
+
+    def __init__(
+        self, status: int, message: str, *, param: str | None = None, code: str | None = None, after: int | None = None
+    ) -> None:
+        super().__init__(message)
+        self.status, self.param, self.code, self.after = status, param, code, after
+
+    @property
+    def body(self) -> dict[str, Any]:
+        """As OpenAI's API says it."""
+        kind = _TYPES.get(self.status, "invalid_request_error" if self.status < 500 else "server_error")
+        return {"error": {"message": plain(str(self)), "type": kind, "param": self.param, "code": self.code}}
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """What else it says."""
+        if self.status == 401:
+            return {"WWW-Authenticate": "Bearer"}
+        return {} if self.after is None else {"Retry-After": str(self.after)}
+
+
+def as_refusal(error: VipError, param: str | None = None) -> Refusal:
+    """`error` as a refusal: what the client can mend is its own (400), the rest is ours (500)."""
+    if isinstance(error, Refusal):
+        return error
+    return Refusal(500 if isinstance(error, ModelError) else 400, str(error), param=param)
