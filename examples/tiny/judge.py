@@ -21,6 +21,7 @@ from PIL import Image
 from vipcli import VipWarning, open_engine
 from vipcli.evaluation.exam import Material, exam
 from vipcli.evaluation.scoring import scores, sit, table
+from vipcli.images import PICTURE_SUFFIXES
 from vipcli.scenes import read_art
 
 CARD = Path(__file__).parents[2] / "vipcli" / "models" / "tiny" / "README.md"
@@ -39,7 +40,7 @@ def main() -> None:
     warnings.simplefilter("ignore", VipWarning)
     began = time.monotonic()
     material = Material(
-        [_picture(file) for file in sorted(options.photographs.rglob("*.*"))] if options.photographs else (),
+        _pictures(options.photographs) if options.photographs else (),
         read_art([options.other_art], [], shipped=False) if options.other_art else None,
     )
     asked = list(sit(open_engine(options.model), exam(options.share, options.first, material)))
@@ -59,10 +60,14 @@ def main() -> None:
         CARD.write_text(re.sub(f"{begin}.*{end}", f"{begin}\n{shown}\n{end}", text, flags=re.S), encoding="utf-8")
 
 
-def _picture(file: Path) -> np.ndarray:
-    with Image.open(file) as opened:
-        opened.thumbnail((1200, 1200))
-        return np.asarray(opened.convert("RGB"))
+def _pictures(folder: Path) -> list[np.ndarray]:
+    pictures = []
+    for file in sorted(folder.rglob("*")):
+        if file.suffix.lower() in PICTURE_SUFFIXES:
+            with Image.open(file) as opened:
+                opened.thumbnail((1200, 1200))
+                pictures.append(np.asarray(opened.convert("RGB")))
+    return pictures
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from itertools import islice
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import torch
 from training.tried import settings_of
 
 from vipcli.engine import Request, open_engine
+from vipcli.errors import UsageError
 from vipcli.prompt import Conversation, Turn, render
 from vipcli.training import Prepared, prepare
 from vipcli.training.learner import Learner, Told
@@ -37,6 +39,33 @@ def test_lessons_are_encoded_as_the_prompt_that_vip_sends(prepared: Prepared, sa
     for position, label in enumerate(encoded.labels[:-1]):
         assert label in (-100, encoded.ids[position + 1], tokenizer.eos_token_id)
     assert sum(encoded.weights) == pytest.approx(2)
+
+
+def test_special_tokens_in_texts_are_no_special_tokens(prepared: Prepared) -> None:
+    """As `vip ask` sends them: an answer that speaks of ``</s>`` doesn't end there."""
+    tokenizer = prepared.processor.tokenizer
+    encoded = prepared.encoder.encode([(Turn("Is </s> or <s> it, <unk>?", "yes </s> it is"),)], pictured=True)
+    plain = prepared.encoder.encode([(Turn("Is it?", "yes"),)], pictured=True)
+    for name in ("</s>", "<s>", "<unk>"):
+        token = tokenizer.convert_tokens_to_ids(name)
+        assert encoded.ids.count(token) == plain.ids.count(token)
+    end = tokenizer.convert_tokens_to_ids("</s>")
+    assert encoded.labels.count(end) == 1
+
+
+def test_a_question_that_leaves_no_room_for_an_answer_is_bad(saved_checkpoint: Path, tmp_path: Path) -> None:
+    long = "word " * 600
+    rows = [{"question": "Why?", "answer": long}, {"question": long, "answer": "So."}]
+    (tmp_path / "a.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    data = 'source = "a.jsonl"\nheld_out = 0.0'
+    found = prepare(settings_of(tmp_path, saved_checkpoint, data=data))
+    assert [source.count for source in found.sources] == [1]
+    assert [(one.where, one.sentence) for one in found.bad] == [
+        ("a.jsonl, line 2", "its question leaves no room for an answer in the 400 tokens of a sample")
+    ]
+    (tmp_path / "a.jsonl").write_text(json.dumps(rows[1]))
+    with pytest.raises(UsageError, match=r"has nothing to learn from: a\.jsonl, line 1: its question leaves no room"):
+        prepare(settings_of(tmp_path, saved_checkpoint, data=data))
 
 
 def test_several_conversations_share_the_picture_and_dont_see_each_other(

@@ -105,6 +105,7 @@ def said(*texts: object) -> list[dict[str, object]]:
         ({"conversations": said("a", " ")}, "its answer 1 is empty"),
         ({"conversations": said("<image>\n", "b")}, "its question 1 is empty"),
         ({"conversations": said("a", "b", "c", "")}, "its answer 2 is empty"),
+        ({"conversations": said("a", "caf\udce9")}, "the value of its turn 2 isn't UTF-8: 'caf\\\\xe9'"),
         ({"conversations": said("a", 5)}, "the value of its turn 2 must be a text, got 5"),
         (
             {"conversations": said("a", "b")[::-1]},

@@ -238,6 +238,11 @@ def test_a_loss_that_isnt_a_number_ends_it_and_keeps_the_last_checkpoint(
     ("fault", "kind", "sentence"),
     [
         (OSError(errno.ENOSPC, "No space left on device"), OutputError, "can't be written: No space left on device"),
+        (
+            FileNotFoundError(errno.ENOENT, "No such file", "run/x"),
+            OutputError,
+            "can't be written: No such file (run/x)",
+        ),
         (MemoryError(), VipError, "out of memory: lower train.batch"),
         (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory"), VipError, "out of memory"),
         (torch.OutOfMemoryError("CUDA out of memory"), VipError, "out of memory"),
@@ -261,6 +266,21 @@ def test_what_the_machine_lacks_is_said(
     assert sentence in str(error.value)
     assert str(error.value).endswith("what was written is whole, and --resume goes on from there")
     assert read_checkpoint(settings.output / "checkpoint.pt")["step"] == 2
+
+
+def test_a_model_that_finds_no_room_is_said(saved_checkpoint: Path, tmp_path: Path, monkeypatch: Any) -> None:
+    """The library that writes weights has an error of its own for it."""
+    from safetensors import SafetensorError
+    from transformers import PreTrainedModel
+
+    def fails(*_: Any, **__: Any) -> None:
+        raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
+
+    monkeypatch.setattr(PreTrainedModel, "save_pretrained", fails)
+    settings = settings_of(tmp_path, saved_checkpoint, steps=1)
+    with pytest.raises(OutputError, match="can't be written: No space left on device; what was written is whole"):
+        list(train(prepare(settings)))
+    assert not list(settings.output.glob("model*"))
 
 
 def test_a_picture_that_vanishes_meanwhile_is_said(saved_checkpoint: Path, tmp_path: Path) -> None:

@@ -261,6 +261,13 @@ def test_what_cant_be_read_at_all_is_an_error(folder, data, sentence):
 # Held out
 
 
+def test_a_tilde_is_the_home_folder(folder, monkeypatch):
+    write(folder, {"s.json": json.dumps([{"image": "a.png", "bboxes": [[5, 5, 20, 20]], "conversations": TALK}])})
+    monkeypatch.setenv("HOME", str(folder))
+    source, _, _ = read_sources(Data("~/s.json", images="~", held_out=0), 32, folder / "elsewhere")
+    assert source.count == 1
+
+
 def test_held_out_entries_depend_on_their_ids_alone(folder):
     rows = [{"id": f"n{i}"} for i in range(400)]
     train, held, _ = instruct(folder, *rows, held_out=0.1)

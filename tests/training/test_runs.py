@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import resource
@@ -76,6 +77,9 @@ def test_a_folder_that_cant_be_is_said(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="is a file; name a folder"):
         Run(settings_of(tmp_path, "tiny"), resume=False).check()
     (tmp_path / "run").unlink()
+    long = dataclasses.replace(settings_of(tmp_path, "tiny"), output=tmp_path / ("x" * 300))
+    with pytest.raises(UsageError, match="can't be read: File name too long"):
+        Run(long, resume=False).check()
     begun(tmp_path)
     (tmp_path / "run" / "settings.json").write_text("[]")
     with pytest.raises(UsageError, match=r"settings\.json: can't be read"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import dataclasses
+import re
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -66,6 +67,11 @@ def test_paths_count_from_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         (LEAST + "[train]\nsteps = true\n", "train.steps must be a whole number"),
         (LEAST + "[train]\nrate = nan\n", "train.rate must be a number"),
         (LEAST + "[train]\nstage = 'half'\n", "train.stage must be one of vision, projector, full, lora"),
+        (LEAST + "[train]\nsteps = " + "9" * 5000, "is no TOML"),
+        (LEAST + "[train]\nbatch = 1000000000\n", "train.batch must lie from 1 to 65536"),
+        (LEAST + "weight = 1e308\n", "weight must be above 0"),
+        (re.sub('output = "[^"]*"', 'output = ""', LEAST), "output must be a path"),
+        (re.sub('output = "[^"]*"', 'output = "a\\\\u0000b"', LEAST), "output must be a path"),
         (LEAST + "[train]\nsteps = 0\n", "train.steps must lie from 1 to"),
         (LEAST + "[train]\naverage = 1.0\n", "train.average must lie from 0 to 0.99999, not 1"),
         (LEAST + "[train]\ntext = 0\nprojector = 0\n", "nothing would learn"),

@@ -295,6 +295,7 @@ def _is_there(seen: Seen) -> Fact | None:
 
 
 def maybe_there(seen: Seen) -> tuple[str, bool]:
+    """A thing's word, and whether such a thing is in the scene: half of the time one that is."""
     known = [thing.name for thing in seen.scene.things if thing.known]
     if known and seen.rng.random() < 0.5:
         return known[seen.rng.integers(len(known))], True

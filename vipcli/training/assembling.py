@@ -6,7 +6,7 @@ import hashlib
 import json
 import types
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +31,7 @@ from vipcli.errors import ModelError, UsageError, VipError, quote
 from vipcli.training.dense import Heads
 from vipcli.training.encoding import Encoder
 from vipcli.training.reading import read_sources
-from vipcli.training.regions import Bad
+from vipcli.training.regions import Bad, Regions
 from vipcli.training.samples import Source
 from vipcli.training.settings import Data, Settings
 
@@ -82,15 +82,27 @@ def prepare(settings: Settings) -> Prepared:
             held_out.append(source)  # of other seeds, see `vipcli.training.judging`
         else:
             entries, kept, faults = read_sources(data, side, settings.folder)
-            sources.append(entries)
-            held_out += [] if kept is None else [kept]
             bad += faults
+            fitting = _fitting(entries, encoder, bad)
+            if not fitting.count:
+                raise UsageError(f"{quote(data.source)} has nothing to learn from: {bad[-1].where}: {bad[-1].sentence}")
+            sources.append(fitting)
+            if kept is not None and (judged := _fitting(kept, encoder, bad)).count:
+                held_out.append(judged)
     pieces = json.dumps(sorted(processor.tokenizer.get_vocab().items()))
     facts = {
         "samples": [source.count for source in sources],
         "tokenizer": hashlib.blake2b(pieces.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest(),
     }
     return Prepared(settings, processor, encoder, sources, held_out, bad, facts, base)
+
+
+def _fitting(source: Regions, encoder: Encoder, bad: list[Bad]) -> Regions:
+    """The source without entries whose questions leave no room for an answer, which join the `bad`."""
+    fits = [all(encoder.teaches(turns, one.image is not None) for turns in one.conversations) for one in source.entries]
+    sentence = f"its question leaves no room for an answer in the {encoder.limit} tokens of a sample"
+    bad += [Bad(one.where, sentence) for one, fit in zip(source.entries, fits, strict=True) if not fit]
+    return replace(source, entries=[one for one, fit in zip(source.entries, fits, strict=True) if fit])
 
 
 def _named(settings: Settings) -> Named:

@@ -6,11 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from vipcli.engine import special_tokens_of
 from vipcli.engine.vision import lookup
 from vipcli.errors import UsageError
-from vipcli.prompt import Conversation, Template, Turn, render
+from vipcli.prompt import Conversation, Template, Turn, neutralise, render
 
 __all__ = ["Encoded", "Encoder"]
+
+_FRAME = 256  # tokens of the system text, of roles and of marker phrases, at most
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,7 @@ class Encoder:
             render(one, "chat-template") == render(one, "chat-template", template) for one in (probe, asked)
         )
         self._template = None if same else template
+        self._special = special_tokens_of(self._tokenizer)
         self._image_id = self._tokenizer.convert_tokens_to_ids(processor.image_token)
         self.padding = self._tokenizer.pad_token_id if self._tokenizer.pad_token_id is not None else eos
         options = {"do_resize": False, "do_center_crop": False}
@@ -68,7 +72,7 @@ class Encoder:
         segments: list[int] = []
         shared = 0
         for turns in conversations:
-            its_ids, its_labels = self._one(turns, pictured, system)
+            its_ids, its_labels = self._one([self._safe(turn) for turn in turns], pictured, system)
             if not ids and pictured:
                 shared = len(its_ids) - its_ids[::-1].index(self._image_id)
                 ids, labels = its_ids[:shared], [-100] * shared
@@ -85,6 +89,17 @@ class Encoder:
             positions += range(shared, shared + len(its_ids))
             segments += [number] * len(its_ids)
         return Encoded(ids, labels, weights, positions, segments)
+
+    def teaches(self, turns: Sequence[Turn], pictured: bool) -> bool:
+        """Whether anything of the first answer fits into `limit` behind its question."""
+        if self._count + len(turns[0].question.encode()) + _FRAME < self.limit:  # a token is a byte long at least
+            return True
+        return any(label >= 0 for label in self.encode([turns], pictured).labels)
+
+    def _safe(self, turn: Turn) -> Turn:
+        """A turn without special tokens, as `vip ask` sends it: ``</s>`` in an answer isn't the end of it."""
+        question, answer = (neutralise(text, self._special) for text in (turn.question, turn.answer or ""))
+        return Turn(question, answer)
 
     def _one(self, turns: Sequence[Turn], pictured: bool, system: str | None) -> tuple[list[int], list[int]]:
         """The ids and labels of one conversation."""

@@ -139,6 +139,8 @@ def turns_of(conversation: object) -> tuple[Turn, ...]:
             )
         if not isinstance(text, str):
             raise UsageError(f"the value of its turn {number + 1} must be a text, got {shown(text)}")
+        if any("\ud800" <= char <= "\udfff" for char in text):
+            raise UsageError(f"the value of its turn {number + 1} isn't UTF-8: {quote(text)!r}")
         texts.append(clean(text))
     if len(texts) % 2:
         raise UsageError("its last question has no answer")

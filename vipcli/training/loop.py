@@ -111,6 +111,11 @@ class _Training:
                 f"{quote(str(self._run.checkpoint))}: is of a model with other weights; delete it to begin again"
             ) from None
         self._step, self._before = state["step"], state.get("seconds", 0.0)
+        if self._step > self._its.steps:
+            raise UsageError(
+                f"--resume: {quote(str(self._run.folder))} has {self._step:,} steps behind it, and train.steps is "
+                f"{self._its.steps:,}: it can't be less"
+            )
         if self._main:  # the sums are those of all processes
             self._sums = {name: torch.tensor(value) for name, value in state.get("sums", {}).items()}
             self._sums = {name: value.to(self._device) for name, value in self._sums.items()}
@@ -352,8 +357,12 @@ def _sentence(error: Exception, folder: str) -> str | None:
     """What a user can do about a fault of the machine; None where it is another fault."""
     text = str(error)
     if isinstance(error, OSError):
-        known = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EIO)
-        return f"{folder} can't be written: {error.strerror}" if error.errno in known else None
+        known = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO)
+        shape = (errno.ENOENT, errno.EEXIST, errno.EISDIR, errno.ENOTDIR, errno.ENOTEMPTY)  # somebody else was at it
+        if error.errno not in known + shape:
+            return None
+        about = f" ({quote(str(error.filename))})" if error.errno in shape and error.filename else ""
+        return f"{folder} can't be written: {error.strerror}{about}"
     if "DataLoader worker" in text:
         return "a process that draws samples has died, most likely for lack of memory: lower train.workers"
     if isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in text:

@@ -45,7 +45,7 @@ def read_sources(data: Data, side: int, where: Path) -> tuple[Regions, Regions |
     it. Which entries are held out depends on their ids alone; None: none is. Raises `UsageError` with one sentence
     where the file can't be read at all, or nothing in it is usable.
     """
-    path = where / data.source
+    path = where / os.path.expanduser(data.source)
     kinds = _kinds(data.markers, path)
     entries, bad = [], []
     for one in _read(data, path, where):
@@ -81,7 +81,7 @@ def _kinds(names: Sequence[str], path: Path) -> tuple[type[Marker], ...]:
 
 
 def _read(data: Data, path: Path, where: Path) -> Iterator[Entry | Bad]:
-    images = None if data.images is None else where / data.images
+    images = None if data.images is None else where / os.path.expanduser(data.images)
     if not os.path.exists(path):
         raise UsageError(f"there is no {quote(str(path))}: source is scenes, a file or a folder of annotations")
     if images is not None and not os.path.isdir(images):

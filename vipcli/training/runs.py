@@ -77,6 +77,12 @@ class Run:
     def check(self) -> None:
         """Raise what entering would, as far as it can be known without writing anything."""
         shown = quote(str(self.folder))
+        try:
+            self._check(shown)
+        except OSError as error:  # too long a name, a folder above that may not be entered
+            raise UsageError(f"output {shown}: can't be read: {error.strerror}") from None
+
+    def _check(self, shown: str) -> None:
         if self.folder.exists() and not self.folder.is_dir():
             raise UsageError(f"output {shown}: is a file; name a folder")
         if not any(one.exists() for one in (self.checkpoint, self.log, self.model)):

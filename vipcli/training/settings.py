@@ -154,7 +154,7 @@ def read_settings(file: Path) -> Settings:
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
         raise UsageError(f"{name}: can't be read: {reason}") from None
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # of a number with thousands of digits it is no TOMLDecodeError
         raise UsageError(f"{name}: is no TOML: {quote(str(error), 200)}") from None
     return from_table(table, file)
 
@@ -175,7 +175,17 @@ _LEAST = {
     **dict.fromkeys(("rate", "vision", "projector", "text", "heads", "weight_decay", "warmup"), 0),
     **dict.fromkeys(("dense", "workers", "judged", "floor", "seed", "fall", "average"), 0),
 }
-_MOST = {"fall": 1, "floor": 1, "average": 0.99999, "workers": 256, "seed": 2**31, "steps": 10**9, "length": 2**20}
+_MOST = {
+    "batch": 2**16,
+    "accumulate": 2**16,
+    "fall": 1,
+    "floor": 1,
+    "average": 0.99999,
+    "workers": 256,
+    "seed": 2**31,
+    "steps": 10**9,
+    "length": 2**20,
+}
 
 
 def _faults(settings: Settings, table: dict[str, Any]) -> Iterator[str]:
@@ -190,7 +200,7 @@ def _faults(settings: Settings, table: dict[str, Any]) -> Iterator[str]:
         if not least <= value <= most:
             yield f"train.{key} must lie from {least} to {most}, not {value:g}"
     for number, data in enumerate(settings.data, 1):
-        if data.weight <= 0 or not 0 <= data.held_out < 1 or data.regions < 1:
+        if not 0 < data.weight <= 1e9 or not 0 <= data.held_out < 1 or data.regions < 1:
             yield f"[[data]] number {number}: weight must be above 0, held_out from 0 to below 1, regions 1 or more"
     if (train.stage == "vision" or train.dense) and any(data.source != "scenes" for data in settings.data):
         yield "dense supervision needs scenes alone: only of these is every patch known"

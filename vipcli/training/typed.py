@@ -45,6 +45,8 @@ def _made(kind: Any, value: Any, name: str, key: str, skip: tuple[str, ...] = ()
     wrong = not isinstance(value, expected) or (isinstance(value, bool) and kind is not bool)
     if wrong or (isinstance(value, float) and not math.isfinite(value)):
         raise UsageError(f"{name}: {key} must be {_WORDS[kind]}")
+    if kind is Path and (not value or "\0" in value):
+        raise UsageError(f"{name}: {key} must be a path")
     return Path(value) if kind is Path else value
 
 

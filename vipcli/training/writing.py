@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -51,8 +53,9 @@ def write_model(
     part, old = folder.with_name(f"{folder.name}.part"), folder.with_name(f"{folder.name}.old")
     shutil.rmtree(part, ignore_errors=True)
     try:
-        model.save_pretrained(part)
-        prepared.processor.save_pretrained(part)
+        with _as_os_error():
+            model.save_pretrained(part)
+            prepared.processor.save_pretrained(part)
         (part / "README.md").write_text(card(prepared, figures, seconds), encoding="utf-8")
         mode = 0o666 & ~_umask()
         for file in part.iterdir():
@@ -66,6 +69,18 @@ def write_model(
         shutil.rmtree(old, ignore_errors=True)
     finally:
         shutil.rmtree(part, ignore_errors=True)
+
+
+@contextmanager
+def _as_os_error() -> Iterator[None]:
+    """Make an `OSError` of what safetensors and tokenizers raise where a file can't be written, say on a full disk."""
+    try:
+        yield
+    except Exception as error:
+        found = None if isinstance(error, OSError) else re.search(r"\(os error (\d+)\)", str(error))
+        if found is None:
+            raise
+        raise OSError(int(found[1]), os.strerror(int(found[1]))) from error
 
 
 def _umask() -> int:
