@@ -1,6 +1,6 @@
 """Examine the embedded model and write the figures into its card.
 
-python examples/tiny/judge.py            # all of the exam: some 7,500 questions, a few minutes
+python examples/tiny/judge.py            # all of the exam: some 8,000 questions, six minutes
 python examples/tiny/judge.py --write    # the same, and put the table into vipcli/models/tiny/README.md
 
 Photographs and art in another style aren't in the repository. Debian's gnome-backgrounds has photographs

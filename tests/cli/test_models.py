@@ -17,7 +17,7 @@ def test_the_list_says_what_is_here_and_what_must_be_fetched(vip, monkeypatch, t
 
 def test_show_prints_the_figures_of_the_embedded_model(vip):
     shown = vip("models", "show", "tiny").out
-    for row in ("one marker: scribble", "marker moved", "two or three markers"):
+    for row in ("one marker: scribble", "marker moved", "two to four markers, by color"):
         assert f"| {row} |" in shown
     assert "doesn't know" in shown
 

@@ -106,7 +106,7 @@ def say_tiny(name: str, is_tiny: bool, *, quiet: bool) -> None:
     """Say what answers, where the user didn't choose (``auto``) and the embedded model does."""
     if name == "auto" and is_tiny and not quiet:
         console.note(
-            "vip: answering with tiny, the small model that comes with vip and knows 64 drawn things; "
+            "vip: answering with tiny, the small model that comes with vip and knows 128 drawn things; "
             "for photographs get the real one: vip models pull 7b"
         )
 

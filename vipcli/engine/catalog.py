@@ -62,7 +62,7 @@ MODELS: dict[str, Model] = {
     "tiny": Model(
         "tiny",
         folder=Path(__file__).parents[1] / "models" / "tiny",
-        about="comes with vip; knows 64 everyday things in drawn scenes; Apache-2.0",
+        about="comes with vip; knows 128 everyday things in drawn scenes; Apache-2.0",
     ),
     "7b": Model("7b", repo="llava-hf/vip-llava-7b-hf", gigabytes=14.2, about=f"ViP-LLaVA 7B; {_LICENCE}"),
     "13b": Model("13b", repo="llava-hf/vip-llava-13b-hf", gigabytes=26.7, about=f"ViP-LLaVA 13B; {_LICENCE}"),

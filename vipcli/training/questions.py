@@ -42,6 +42,7 @@ _OFTEN = {
     "unknowable": 0.7,
 }
 _MOST = 7  # conversations about one picture
+_IN_ONE = 0.6  # how often they are one after the other instead of each by itself
 _NAMES = ("one", "a", "b", "x", "this", "that", "food", "animal", "left", "right", "front")
 
 
@@ -58,7 +59,7 @@ class Questions:
     def about(
         self, rng: np.random.Generator, scene: Scene, markers: Mapping[int, Marker]
     ) -> tuple[tuple[Turn, ...], ...]:
-        """Up to seven conversations about a scene, of one to four turns."""
+        """Up to seven conversations about a scene, of one to four turns, or all of them in one."""
         seen = Seen(rng, scene, markers)
         talks: list[tuple[Turn, ...]] = []
         for index in rng.permutation(list(markers)).tolist():
@@ -73,7 +74,10 @@ class Questions:
             if fact is not None:
                 follows = 0.5 if name in ("what_only", "color", "color_only") else 0.0
                 talks.append(_talk(seen, fact, follows))
-        return tuple(talks[i] for i in rng.permutation(len(talks)))
+        talks = [talks[i] for i in rng.permutation(len(talks))]
+        if rng.random() < _IN_ONE:  # as in a chat, where one question comes after the other
+            talks = [tuple(turn for talk in talks for turn in talk)]
+        return tuple(talks)
 
 
 def _talk(seen: Seen, fact: Fact, follows: float) -> tuple[Turn, ...]:
