@@ -62,7 +62,7 @@ def test_events_come_in_order_and_the_log_has_their_figures(saved_checkpoint: Pa
         assert (settings.output / curve).read_bytes().startswith(b"\x89PNG")
 
 
-@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("precision", ["bfloat16"])
 def test_a_killed_training_goes_on_bit_for_bit(precision: str, saved_checkpoint: Path, tmp_path: Path) -> None:
     """Killed (-9) between a checkpoint and the next, with two workers that draw, accumulation and averaged weights."""
     options: dict[str, Any] = {"workers": 2, "precision": precision, "steps": 60, "save_every": 4, "judge_every": 20}
@@ -120,7 +120,7 @@ def test_the_vision_stage_hands_its_heads_on(tmp_path: Path, saved_checkpoint: P
         looping.load_heads(kept, 32)
 
 
-@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("precision", ["bfloat16"])
 def test_two_processes_learn_what_one_does_with_twice_the_batches(
     precision: str, saved_checkpoint: Path, tmp_path: Path
 ) -> None:
