@@ -1,0 +1,95 @@
+"""What the embedded model is taught is true, and not in the words of its exam."""
+
+import itertools
+import tomllib
+from collections import Counter
+from importlib.resources import files
+
+import numpy as np
+import torch
+
+from vipcli.scenes import COLORS, SHAPES, THINGS
+from vipcli.scenes.facts import ABILITIES
+from vipcli.scenes.talks import FOLLOW_UPS
+from vipcli.training.dense import IGNORED, INKS, UNMARKED, Heads, Patches
+from vipcli.training.lessons import Lessons
+from vipcli.training.questions import Questions, phrases
+from vipcli.training.samples import plan
+
+SOURCE = Lessons(128, 16, None, Questions())
+LESSONS = [SOURCE.sample(0, np.random.default_rng(seed)) for seed in range(80)]
+TURNS = [turn for one in LESSONS for talk in one.conversations for turn in talk]
+
+
+def test_a_lesson_has_a_picture_labels_for_its_patches_and_conversations():
+    for one in LESSONS:
+        assert one.picture.shape == (128, 128, 3)
+        assert one.patches.extent.shape == (64, 4)
+        assert one.patches.thing.shape == one.patches.ink_color.shape == (64,)
+        assert 1 <= len(one.conversations) <= 7
+    assert any(len(one.conversations) == 1 for one in LESSONS), "all in one, as in a chat"
+
+
+def test_marked_patches_belong_to_things_and_carry_shape_colour_and_extent():
+    for patches in (one.patches for one in LESSONS):
+        background = patches.thing == len(THINGS) + 1
+        assert (patches.shape[background] == IGNORED).all()
+        assert np.isnan(patches.extent[background]).all()
+        assert ((patches.extent[~background] >= -0.01) & (patches.extent[~background] <= 1.01)).all()
+        assert ((patches.shape == UNMARKED) == (patches.color == UNMARKED)).all()
+        assert patches.shape.max() < len(SHAPES)
+        assert patches.color.max() < len(INKS)
+        assert patches.tint.max() < len(COLORS)
+
+
+def test_every_shape_and_colour_is_taught():
+    assert {shape for one in LESSONS for shape in one.patches.shape if shape >= 0} == set(range(len(SHAPES)))
+    assert {color for one in LESSONS for color in one.patches.color if color >= 0} == set(range(len(INKS)))
+
+
+def test_the_words_vary():
+    asked = Counter(turn.question for turn in TURNS)
+    assert len(asked) > 0.9 * len(TURNS)
+    assert any(question.islower() for question in asked)
+
+
+def test_training_never_has_the_words_of_the_exam():
+    held_out = tomllib.loads((files("vipcli") / "evaluation" / "phrases.toml").read_text(encoding="utf-8"))
+    assert set(held_out) == set(phrases()) == {*ABILITIES, *FOLLOW_UPS}
+
+    def bare(text):
+        return "".join(letter for letter in text.lower() if letter.isalnum() or letter in "{} ").strip()
+
+    taught = {bare(phrase) for some in phrases().values() for phrase in some}
+    for ability, its in held_out.items():
+        assert len(its["phrases"]) >= 30, ability
+        assert not taught & {bare(phrase) for phrase in its["phrases"]}, ability
+
+
+def test_alike_lengths_come_in_one_batch():
+    class Mixed:
+        count, weight = 1000, 1.0
+
+        def length(self, entry):
+            return entry
+
+    batches = list(itertools.islice(plan([Mixed()], 10, 0), 100))
+    spread = [max(one.entry for one in batch) - min(one.entry for one in batch) for batch in batches]
+    assert np.mean(spread) < 50, "ten of a thousand at random lie 800 apart"
+
+
+def test_heads_learn_what_lies_on_the_patches():
+    """Free to choose what they are told, the heads say what is there after a few steps."""
+    torch.manual_seed(0)
+    patches = Patches.stack([one.patches for one in LESSONS[:8]])
+    heads, told = Heads(64), torch.nn.Parameter(torch.randn(8, 64, 64))
+    optimizer = torch.optim.Adam([told, *heads.parameters()], 0.05)
+    losses = []
+    for _ in range(60):
+        loss, right = heads(told, patches)
+        losses.append(loss.item())
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    assert losses[-1] < losses[0] / 4
+    assert all(right[name] > 0.9 for name in ("thing", "shape", "color", "ink_shape"))
