@@ -12,6 +12,7 @@ from typing import Any
 from vipcli.batch.items import BadItem, Item, MarkerText
 from vipcli.errors import UsageError, quote
 from vipcli.markers.formats import Rle
+from vipcli.templates import fill_places
 
 __all__ = ["Asking", "asked", "check_template", "fill"]
 
@@ -63,10 +64,7 @@ def fill(template: str, values: Mapping[str, Any], whose: str = "this item") -> 
     `UsageError` for a name that isn't among the values, which are `whose`.
     """
 
-    def value(match: re.Match[str]) -> str:
-        if match[0] in ("{{", "}}"):
-            return match[0][0]
-        name = match[1].strip()
+    def value(name: str) -> str:
         if values.get(name) is None:
             known = ", ".join(f"{{{quote(str(one))}}}" for one in values) or "none"
             missing = f"the question has {{{quote(name)}}}, which {whose} lacks"
@@ -74,7 +72,7 @@ def fill(template: str, values: Mapping[str, Any], whose: str = "this item") -> 
         found = values[name]
         return (found if isinstance(found, str) else json.dumps(found, ensure_ascii=False)).replace("@", "@@")
 
-    return re.sub(r"\{\{|\}\}|\{([^{}]*)\}", value, template)
+    return fill_places(template, value)
 
 
 def _filled(item: Item, asking: Asking) -> Item | BadItem:

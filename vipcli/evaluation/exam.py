@@ -130,24 +130,20 @@ def _size(rng: np.random.Generator) -> tuple[int, int]:
     return width, height
 
 
-def _scene(rng: np.random.Generator, least: int, target: str | None = None, look: Look | None = None) -> Scene:
-    """A scene with at least `least` different things, the first of them `target`."""
+def _scene(rng: np.random.Generator, least: int) -> Scene:
+    """A scene with at least `least` different things."""
     while True:
-        names = list(THINGS)
-        scene = compose(rng, _size(rng), int(rng.integers(max(2, least), 6)), names, look or Look())
-        if target is not None and target not in [thing.name for thing in scene.things]:
-            continue
+        scene = compose(rng, _size(rng), int(rng.integers(max(2, least), 6)))
         if len(scene.things) >= least:
-            things = sorted(scene.things, key=lambda thing: thing.name != target)
-            return Scene(scene.picture, tuple(things))
+            return scene
 
 
-def _targeted(rng: np.random.Generator, target: str, look: Look) -> Scene:
+def _targeted(rng: np.random.Generator, target: str) -> Scene:
     """A scene of `target`, which comes first, and one to four other things."""
     others = [name for name in THINGS if name != target]
     names = [target, *(others[i] for i in rng.permutation(len(others))[: rng.integers(1, 5)])]
     while True:
-        scene = compose(rng, _size(rng), len(names), names, look)
+        scene = compose(rng, _size(rng), len(names), names)
         things = sorted(scene.things, key=lambda thing: thing.name != target)
         if len(things) >= 2 and things[0].name == target:
             return Scene(scene.picture, tuple(things))
@@ -165,7 +161,7 @@ def _colored(scene: Scene, markers: Mapping[int, Marker]) -> dict[int, Marker]:
 def _one_marker(rng: np.random.Generator, number: int) -> Iterator[Question]:
     """Each thing under each kind of marker; the marker moved to another thing; and, now and then, left out."""
     kind, target = SHAPES[number // len(THINGS) % len(SHAPES)], THINGS[number % len(THINGS)]
-    scene = _targeted(rng, target, Look())
+    scene = _targeted(rng, target)
     asked = None
     for row, index in ((f"one marker: {kind.kind}", 0), ("marker moved", 1)):
         markers = _colored(scene, {index: _marker(rng, scene.things[index], kind)})

@@ -91,7 +91,7 @@ def scores(asked: Iterable[Asked]) -> dict[str, Score]:
     for one in everything:
         if one.question.thing is not None and one.question.truth != DONT_KNOW:
             things.setdefault(one.question.thing, []).append(one.right)
-    rows = {"one marker": whole, **found}
+    rows = {"one marker": whole, **{row: found[row] for row in single}, **found}
     if things:
         worst = min(things, key=lambda thing: sum(things[thing]) / len(things[thing]))
         rows[f"the worst of {len(things)} things ({worst})"] = Score(sum(things[worst]), len(things[worst]))

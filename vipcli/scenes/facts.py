@@ -45,14 +45,13 @@ class Fact:
     """One thing that can be asked.
 
     ability: a row of the phrases. answer: the right one. slots: the parts of the question. subject: the number of the
-    thing that it is about, for a follow-up question about that. kind: of the marker asked about.
+    thing that it is about, for a follow-up question about that.
     """
 
     ability: str
     answer: str
     slots: Mapping[str, str] = field(default_factory=dict)
     subject: int | None = None
-    kind: str | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -152,14 +151,14 @@ def what(seen: Seen, index: int | None = None) -> Fact | None:
     if index is None:
         return Fact("what_only", NOTHING_MARKED)
     slots = _references(seen, index)
-    return Fact("what", answer_name(seen.scene.things[index]), slots, index, seen.markers[index].kind)
+    return Fact("what", answer_name(seen.scene.things[index]), slots, index)
 
 
 def _what_only(seen: Seen) -> Fact | None:
     if len(seen.markers) > 1:
         return None
     fact = what(seen)
-    return fact and Fact("what_only", fact.answer, {}, fact.subject, fact.kind)
+    return fact and Fact("what_only", fact.answer, {}, fact.subject)
 
 
 def _color(seen: Seen) -> Fact | None:
@@ -168,12 +167,12 @@ def _color(seen: Seen) -> Fact | None:
         return None
     index = int(seen.rng.choice(list(colored)))
     color = str(seen.scene.things[index].color)
-    return Fact("color", color, _references(seen, index), index, seen.markers[index].kind)
+    return Fact("color", color, _references(seen, index), index)
 
 
 def _color_only(seen: Seen) -> Fact | None:
     fact = _color(seen) if len(seen.markers) == 1 else None
-    return fact and Fact("color_only", fact.answer, {}, fact.subject, fact.kind)
+    return fact and Fact("color_only", fact.answer, {}, fact.subject)
 
 
 def guess(seen: Seen, index: int) -> tuple[str, str]:
@@ -195,7 +194,7 @@ def _is_it(seen: Seen) -> Fact | None:
         return None
     guessed, answer = guess(seen, index)
     slots = {**_references(seen, index), "guess": guessed}
-    return Fact("is_it", answer, slots, index, seen.markers[index].kind)
+    return Fact("is_it", answer, slots, index)
 
 
 def _marks(seen: Seen) -> Fact | None:
@@ -207,8 +206,7 @@ def _marks(seen: Seen) -> Fact | None:
     some = marked if marked and seen.rng.random() < 0.75 else single
     index = some[seen.rng.integers(len(some))]
     answer = described(seen.markers[index]) if index in seen.markers else "nothing"
-    kind = seen.markers[index].kind if index in seen.markers else None
-    return Fact("marks", answer, {"thing": seen.scene.things[index].name}, index, kind)
+    return Fact("marks", answer, {"thing": seen.scene.things[index].name}, index)
 
 
 def _where_is(seen: Seen) -> Fact | None:
@@ -312,7 +310,7 @@ def _beside_it(seen: Seen) -> Fact | None:
         return None
     side, answer = found
     slots = {**_references(seen, index), "side": side}
-    return Fact("beside", answer, slots, None, seen.markers[index].kind)
+    return Fact("beside", answer, slots)
 
 
 def some_side(seen: Seen, index: int) -> tuple[str, str] | None:

@@ -45,8 +45,7 @@ def _follow_sure(seen: Seen, talk: _Talk) -> Fact | None:
 
 
 def _follow_marks(seen: Seen, talk: _Talk) -> Fact | None:
-    marker = seen.markers[talk.subject]
-    return Fact("follow_marks", described(marker), {}, talk.subject, marker.kind)
+    return Fact("follow_marks", described(seen.markers[talk.subject]), {}, talk.subject)
 
 
 def _follow_beside(seen: Seen, talk: _Talk) -> Fact | None:

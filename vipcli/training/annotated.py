@@ -13,6 +13,7 @@ from vipcli.markers.formats import AnnotatedPicture, Format, Problem
 from vipcli.markers.formats import Region as AnnotatedRegion
 from vipcli.markers.formats.reading import key_of, shown
 from vipcli.prompt import Turn
+from vipcli.templates import fill_places
 from vipcli.training.instruct import boxes_of, clean, image_of, turns_of
 from vipcli.training.marking import Region, Written
 from vipcli.training.regions import Bad, Entry
@@ -76,17 +77,13 @@ def fill(template: str, values: Mapping[str, Any]) -> str:
     What is no text is written as JSON has it. Raises `UsageError` for a name that isn't among the values.
     """
 
-    def value(match: re.Match[str]) -> str:
-        if match[0] in ("{{", "}}"):
-            return match[0][0]
-        name = match[1].strip()
+    def value(name: str) -> Any:
         if name not in values:
             known = ", ".join(f"{{{quote(one)}}}" for one in values)
             raise UsageError(f"it has no {{{quote(name)}}} for {quote(template)!r}; it has {known}")
-        found = values[name]
-        return found if isinstance(found, str) else json.dumps(found, ensure_ascii=False)
+        return values[name]
 
-    return re.sub(r"\{\{|\}\}|\{([^{}]*)\}", value, template)
+    return fill_places(template, value)
 
 
 def read_manifest(path: Path, images: Path) -> Iterator[Entry | Bad]:
