@@ -20,15 +20,15 @@ __all__ = ["Questions", "all_texts", "phrases"]
 
 # How often an ability is asked, beside the 'what' of nearly every marker; those that are hard to learn more often.
 _OFTEN = {
-    "what_only": 2.0,
+    "what_only": 1.6,
     "color": 1.0,
     "color_only": 0.7,
-    "is_it": 0.8,
-    "marks": 0.8,
-    "where_is": 1.0,
+    "is_it": 1.2,
+    "marks": 1.5,
+    "where_is": 1.8,
     "is_side": 1.2,
-    "bigger": 0.8,
-    "smaller": 0.8,
+    "bigger": 1.2,
+    "smaller": 0.9,
     "is_bigger": 0.6,
     "is_smaller": 0.6,
     "same_kind": 0.8,
@@ -36,9 +36,9 @@ _OFTEN = {
     "same_color": 0.6,
     "count_all": 1.2,
     "count": 1.4,
-    "is_there": 1.0,
-    "beside": 1.5,
-    "list": 1.0,
+    "is_there": 1.8,
+    "beside": 1.6,
+    "list": 2.2,
     "unknowable": 0.7,
 }
 _MOST = 7  # conversations about one picture

@@ -1,0 +1,69 @@
+"""What an evaluation comes to, a line for each question asked: ``scored.jsonl``, which everything after it reads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import orjson
+
+from vipcli.errors import UsageError, quote
+from vipcli.files import whole_file
+
+__all__ = ["PLAIN", "Line", "Outcome", "read_lines", "write_lines"]
+
+Outcome = Literal["right", "partly", "wrong", "refused", "unparsable", "failed", "unscored"]
+"""right, partly, wrong: by its score (1, between, 0). refused: the answer says that it can't or doesn't know (score 0).
+unparsable: no letter or number can be read from it (score 0). failed: there is no answer. unscored: there is no score yet
+(a judge is to be asked, or was turned off)."""
+
+PLAIN = ""
+"""The variant of a question that is asked as the task has it."""
+
+
+@dataclass(frozen=True, eq=False)
+class Line:
+    """One question asked.
+
+    id: of the case. picture: questions with the same one are drawn together when chance is estimated. variant: `PLAIN`,
+    ``removed``, ``moved`` (see `vipcli.evaluation.drawing`) or the name of a `Style`. question, truth: see `Case`.
+    answer: None where the item failed, and then `error` says why. score: from 0 to 1; None where there is none. groups:
+    see `Case.groups`. markers: as drawn. read: what was read from the answer: the letter, the number.
+    """
+
+    id: str
+    picture: str
+    question: str
+    truth: str
+    answer: str | None
+    score: float | None
+    outcome: Outcome
+    variant: str = PLAIN
+    error: str | None = None
+    groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    markers: tuple[str, ...] = ()
+    read: str = ""
+
+
+def write_lines(lines: Iterable[Line], path: Path) -> None:
+    """Write ``scored.jsonl``: all of it, or nothing changes there."""
+    with whole_file(path) as file:
+        for line in lines:
+            file.write(orjson.dumps(asdict(line)) + b"\n")
+
+
+def read_lines(path: Path) -> Iterator[Line]:
+    """Read ``scored.jsonl`` again. Raises `UsageError` with the number of a line that isn't of it."""
+    try:
+        with path.open("rb") as file:
+            for number, text in enumerate(file, 1):
+                try:
+                    row = orjson.loads(text)
+                    groups = {heading: tuple(names) for heading, names in row.pop("groups").items()}
+                    yield Line(**row | {"groups": groups, "markers": tuple(row["markers"])})
+                except (ValueError, TypeError, KeyError, AttributeError) as error:
+                    raise UsageError(f"{quote(str(path))}, line {number}: is no line of vip eval") from error
+    except OSError as error:
+        raise UsageError(f"{quote(str(path))} can't be read: {error.strerror}") from error
