@@ -16,7 +16,7 @@ __all__ = ["PLAIN", "Line", "Outcome", "read_lines", "write_lines"]
 
 Outcome = Literal["right", "partly", "wrong", "refused", "unparsable", "failed", "unscored"]
 """right, partly, wrong: by its score (1, between, 0). refused: the answer says that it can't or doesn't know (score 0).
-unparsable: no letter or number can be read from it (score 0). failed: there is no answer. unscored: there is no score yet
+unparsable: no letter or number can be read from it (score 0). failed: there is no answer. unscored: no score yet
 (a judge is to be asked, or was turned off)."""
 
 PLAIN = ""
