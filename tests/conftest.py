@@ -1,17 +1,90 @@
-"""What tests share, made once a session: checkpoints to load (see `engine/checkpoints.py`), a browser."""
+"""What tests share, made once a session: checkpoints to load (see `engine/checkpoints.py`), a browser.
+
+And what holds of every run: it leaves no process behind, and it ends.
+"""
 
 from __future__ import annotations
 
+import faulthandler
+import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from browser import open_browser, why_no_browser
 from engine.checkpoints import random_model, write_published, write_saved
+from leftovers import end_leftovers, mark
 
 if TYPE_CHECKING:
     from selenium.webdriver import Chrome
+
+
+IS_WORKER = "PYTEST_XDIST_WORKER" in os.environ  # one of the processes that run tests; see pyproject.toml
+_SECONDS = 300  # that the setup, the call or the teardown of a test may take
+_LAST_SECONDS = 60  # that Python may take to end once all is said
+_STDERR = pytest.StashKey[int]()
+_LEFTOVERS = pytest.StashKey[list[str]]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[_STDERR] = os.dup(2)  # which is another file while a test runs
+    if not IS_WORKER:
+        mark()
+        if getattr(config.option, "numprocesses", None):  # each with a thread for every core would wait for the others
+            os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> Iterator[None]:
+    with _limited(item):
+        return (yield)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
+    with _limited(item):
+        return (yield)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_teardown(item: pytest.Item) -> Iterator[None]:
+    with _limited(item):
+        return (yield)
+
+
+@contextmanager
+def _limited(item: pytest.Item) -> Iterator[None]:
+    """End this process with a traceback where it takes too long; another one runs the other tests.
+
+    pytest's own `faulthandler_timeout` holds no longer for the teardown of a test that has failed.
+    """
+    faulthandler.dump_traceback_later(_SECONDS, file=item.config.stash[_STDERR], exit=True)
+    try:
+        yield
+    finally:
+        faulthandler.cancel_dump_traceback_later()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """A process that has outlived the tests is a fault."""
+    if IS_WORKER:
+        return
+    session.config.stash[_LEFTOVERS] = left = end_leftovers()
+    if left and session.exitstatus == pytest.ExitCode.OK:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    for one in terminalreporter.config.stash.get(_LEFTOVERS, []):
+        terminalreporter.write_line(f"ERROR: this outlived the tests and was killed: {one}", red=True)
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """A thread or a process that Python waits for must not keep it from ending."""
+    faulthandler.dump_traceback_later(_LAST_SECONDS, file=config.stash[_STDERR], exit=True)
 
 
 @pytest.fixture(scope="session", autouse=True)

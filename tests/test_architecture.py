@@ -18,12 +18,13 @@ ROOMS = {
     "templates": set(),
     "images": {"files", "errors"},
     "markers": {"images", "files", "errors"},
+    "processes": {"markers", "images", "errors"},
     "prompt": {"markers", "errors"},
     "engine": {"prompt", "images", "config", "errors"},
     "scenes": {"markers", "images", "errors"},
     "pointing": {"engine", "prompt", "markers", "images", "scenes", "config", "errors"},
     "chat": {"pointing", "engine", "prompt", "markers", "images", "files", "errors"},
-    "batch": {"pointing", "engine", "prompt", "markers", "images", "templates", "files", "errors"},
+    "batch": {"pointing", "engine", "prompt", "processes", "markers", "images", "templates", "files", "errors"},
     "benchmark": {"pointing", "engine", "prompt", "images", "errors"},
     "evaluation": {
         "batch",
@@ -49,7 +50,7 @@ ROOMS = {
         "config",
         "errors",
     },
-    "server": {"pointing", "engine", "prompt", "markers", "images", "errors"},
+    "server": {"pointing", "engine", "prompt", "processes", "markers", "images", "errors"},
     "cli": {
         "batch",
         "benchmark",

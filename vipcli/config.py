@@ -14,7 +14,7 @@ from typing import Any
 
 from vipcli.errors import UsageError, quote
 
-__all__ = ["Settings", "history_file", "hub_cache", "load_settings", "runtime_folder", "user_file"]
+__all__ = ["Settings", "cache_folder", "history_file", "hub_cache", "load_settings", "runtime_folder", "user_file"]
 
 
 # The values of settings that only have a few. A model's name and a device may be anything that other rooms know.
@@ -97,6 +97,16 @@ def history_file() -> Path | None:
 
     try:
         return platformdirs.user_state_path("vip") / "chat-history"
+    except (RuntimeError, OSError):
+        return None
+
+
+def cache_folder() -> Path | None:
+    """Where what can be made again is kept; None where there is no home to keep it in."""
+    import platformdirs
+
+    try:
+        return platformdirs.user_cache_path("vip")
     except (RuntimeError, OSError):
         return None
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from vipcli.engine import Answer, Engine, Request
 
-__all__ = ["Marked", "ask", "mark", "request_for", "to_request"]
+__all__ = ["Marked", "ask", "mark", "prompt_for", "request_for", "to_request"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,15 +92,22 @@ def to_request(
     options: of `Request` (``fit``, ``max_new_tokens``, ``temperature``, ``top_p``, ``seed``). Warns of markers that the
     model can't see. Raises `PromptError`.
     """
+    prompt = prompt_for(question, marked.markers, engine, system=system, prompt_style=prompt_style)
+    return request_for(marked, prompt, engine, **options)
+
+
+def prompt_for(
+    question: str, markers: Sequence[Marker], engine: Engine, *, system: str | None = None, prompt_style: str = "auto"
+) -> str:
+    """The prompt of `to_request`, about a picture with these markers. Raises `PromptError`."""
     from vipcli.prompt import Conversation, Turn, expand, neutralise, render
 
-    text = expand(neutralise(question.strip(), engine.special_tokens), named(marked.markers))
+    text = expand(neutralise(question.strip(), engine.special_tokens), named(markers))
     if not text:
         raise PromptError("the question is empty")
     if system is not None:
         system = neutralise(system, engine.special_tokens)
-    prompt = render(Conversation((Turn(text),), system), prompt_style, engine.template)
-    return request_for(marked, prompt, engine, **options)
+    return render(Conversation((Turn(text),), system), prompt_style, engine.template)
 
 
 def request_for(marked: Marked | None, prompt: str, engine: Engine, **options: Any) -> Request:

@@ -24,11 +24,11 @@ import vipcli.cli.batch.command
 import vipcli.cli.batch.engines
 from vipcli.batch import Workers
 from vipcli.batch.preparing import Prepared
-from vipcli.batch.workers import _outcome
 from vipcli.cli import main
 from vipcli.cli.app import run
 from vipcli.engine import Answer, Feed, Job, Result
 from vipcli.errors import ModelError
+from vipcli.processes import outcome
 
 
 class Stub:
@@ -75,7 +75,7 @@ class Inline(Workers):
             return None
         key, task, inputs = self._tasks.popleft()
         self.busy -= 1
-        return key, _outcome(task, inputs)
+        return key, outcome(task, inputs)
 
 
 def blank(item: Any, facts: Any) -> Prepared:

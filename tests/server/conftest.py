@@ -5,10 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from server.serving import Held, Served, serving
+from server.serving import HELPERS, Held, Served, serving
 
 from vipcli import open_engine
 from vipcli.engine import Engine
+
+
+@pytest.fixture(scope="session", autouse=True)
+def helpers() -> Iterator[None]:
+    """The processes of all servers here end with the tests."""
+    yield
+    HELPERS.end()
 
 
 @pytest.fixture(scope="session")

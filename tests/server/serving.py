@@ -17,11 +17,13 @@ from typing import Any
 import httpx
 
 from vipcli.engine import Answer, Feed, Generation, Job, Request, Result, Token
-from vipcli.server import Limits, Options, create_app, listen, serve
+from vipcli.server import Helpers, Limits, Options, create_app, listen, serve
 from vipcli.server.desk import Desk
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 MEADOW, POND = EXAMPLES / "meadow.png", EXAMPLES / "pond.png"
+HELPERS = Helpers()
+"""The processes of all servers here: each takes as long to start as many tests."""
 
 
 @dataclass
@@ -53,7 +55,7 @@ def serving(engine: Any, **options: Any) -> Iterator[Served]:
     lines: list[str] = []
     given = Options(log=lines.append, **options)
     listening = listen("127.0.0.1", 0)
-    app = create_app(engine, given)
+    app = create_app(engine, given, HELPERS)
     ready: list[Any] = []
     thread = threading.Thread(target=serve, args=(app, listening, given, ready.append), daemon=True)
     thread.start()
@@ -178,6 +180,6 @@ def raw(served: Served, method: str, path: str, headers: dict[str, str], body: b
 
 
 __all__ = [
-    "EXAMPLES", "MEADOW", "POND", "Held", "Limits", "Served", "about", "data_uri", "error_of", "events_of", "raw",
-    "serving", "text_of", "wait_for", "words",
+    "EXAMPLES", "HELPERS", "MEADOW", "POND", "Held", "Limits", "Served", "about", "data_uri", "error_of", "events_of",
+    "raw", "serving", "text_of", "wait_for", "words",
 ]  # fmt: skip

@@ -321,25 +321,6 @@ def test_limits_of_markers_text_and_tokens(tiny: Engine):
         assert (tokens.status_code, error_of(tokens)["param"]) == (422, "max_tokens")
 
 
-def test_a_picture_that_comes_again_is_remembered_and_another_is_not_taken_for_it(served: Served, monkeypatch):
-    from vipcli.server import preparing
-
-    opened = []
-    real = preparing.open_picture
-    monkeypatch.setattr(preparing, "open_picture", lambda source: opened.append(1) or real(source))
-    preparing._remembered.clear()
-    for picture, marker, answer in ((MEADOW, MUSHROOM, "a mushroom"), (POND, DUCK, "a duck")) * 2:
-        body = {"model": "tiny", "messages": about("What is @1?", marker, picture=data_uri(picture))}
-        assert served.ask(body).json()["choices"][0]["message"]["content"] == answer
-    assert len(opened) == 2
-    warned = {"model": "tiny", "messages": about("What is @1?", "100,100,104,104")}
-    assert served.ask(warned).json()["vip"] == served.ask(warned).json()["vip"]
-    monkeypatch.setattr(preparing, "_BYTES_REMEMBERED", 3 * 128 * 128 * 3)
-    for number in range(6):
-        served.ask({"model": "tiny", "messages": about("Hm?", f"{number},1,60,60"), "max_tokens": 1})
-    assert len(preparing._remembered) == 3
-
-
 def test_small_events_go_out_at_once(served: Served):
     """A socket that isn't known as TCP makes asyncio wait 40 ms for an acknowledgement that the client delays."""
     import socket

@@ -6,11 +6,9 @@ import base64
 import io
 import json
 import shlex
-import socket
 import subprocess
 import sys
 import time
-import urllib.request
 import warnings
 from pathlib import Path
 
@@ -42,21 +40,14 @@ HOSTILE = "<img src=x onerror=window.hacked=1><script>window.hacked=1</script>"
 def server():
     """`vip serve` with tiny, as a process of its own: its address."""
     pytest.importorskip("fastapi", reason="needs the server: pip install '.[serve]'")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    vip = [sys.executable, "-m", "vipcli", "serve", "--model", "tiny", "--port", str(port)]
-    with subprocess.Popen(vip, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
-        url = f"http://127.0.0.1:{port}/"
-        for _ in range(600):
-            assert process.poll() is None, process.stderr.read().decode()
-            try:
-                with urllib.request.urlopen(f"{url}health", timeout=5):
-                    break
-            except OSError:
-                time.sleep(0.1)
-        yield url
-        process.terminate()
+    vip = [sys.executable, "-m", "vipcli", "serve", "--model", "tiny", "--port", "0"]
+    with subprocess.Popen(vip, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            said = process.stderr.readline()
+            assert " answers at http://127.0.0.1:" in said, said
+            yield said.split(" answers at ")[1].split()[0]
+        finally:
+            process.terminate()
         process.communicate(timeout=30)
 
 

@@ -7,6 +7,8 @@ import hmac
 import json
 import socket
 import time
+import urllib.error
+import urllib.request
 
 import httpx
 import orjson
@@ -186,7 +188,7 @@ def test_what_its_own_page_posts_is_not(open_to_all):
 
 def test_a_form_cant_post(open_to_all):
     body = json.dumps(words("Hm?"))
-    for kind in ("text/plain", "application/x-www-form-urlencoded"):
+    for kind in ("text/plain", "application/x-www-form-urlencoded", "text/plain; application/json"):
         response = httpx.post(f"{open_to_all.url}/v1/chat/completions", content=body, headers={"Content-Type": kind})
         assert refused(response, 415) == "the body must be JSON, with Content-Type: application/json"
 
@@ -251,6 +253,27 @@ def test_a_body_that_is_too_large_is_refused_before_it_is_read():
         pieces = (b"x" * 100 for _ in range(50))  # without a length
         response = httpx.post(f"{it.url}/v1/chat/completions", content=pieces, headers=JSON)
         assert refused(response, 413).startswith("the body has more than")
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"), [({}, 413), ({"Content-Type": "text/plain"}, 415), ({"Origin": "http://evil.example"}, 403)]
+)
+def test_who_sends_all_of_it_and_then_reads_still_gets_the_refusal(open_to_all, headers, status):
+    """urllib does, on a connection that is closed after the answer: a server that closed at once would reset it."""
+    body = bytes(34 * 2**20)
+    request = urllib.request.Request(f"{open_to_all.url}/v1/mark", body, {**JSON, **headers})
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        urllib.request.urlopen(request, timeout=30)
+    assert refused.value.code == status
+
+
+def test_who_goes_in_the_middle_of_a_body_is_no_failure_of_the_server():
+    with serving(Held()) as it:
+        with it.connect() as one:
+            one.sendall(head_of("/v1/mark", 100) + b"{")
+            time.sleep(0.1)
+        wait_for(lambda: it.lines)
+    assert it.lines[0].startswith("POST /v1/mark 499 ")
 
 
 def test_all_bodies_together_have_a_limit(held: Held):

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from server.serving import wait_for
+from server.serving import HELPERS, wait_for
 
 from vipcli.engine import identity, resolve
 from vipcli.server import Beside, Options, Running, announced, create_app, place_of, serve, servers_in
@@ -41,7 +41,7 @@ def nearby(
     place = place_of(identity(resolve(model)) or "", engine, **AS_USUAL)
     options = Options()
     with announced(folder, model, place, url) as (sock, secret):
-        app = create_app(engine, options)
+        app = create_app(engine, options, HELPERS)
         its = Beside(app, engine, secret, idle)
         started: list[Any] = []
 

@@ -4,7 +4,8 @@
 files in their `places`; those are `unanswered` that the journal lacks, and of a long manifest `recall` knows most by
 their lines. `preparing` makes pictures and questions ready in the processes of `workers`, `feeding` hands them to the
 engine, `runner` takes what it answers, and `recording` writes it into the `journal`. `fleet` is an engine of several
-processes; `on_ray` runs the whole on a cluster. `outputs` makes `tables`, annotated copies and the `report` of that.
+processes; `on_ray` runs the whole on a cluster. `outputs` makes `tables`, annotated copies and the `report` of that,
+which is one of `pages`.
 """
 
 from __future__ import annotations
@@ -28,6 +29,10 @@ if TYPE_CHECKING:
     from vipcli.batch.outputs import can_annotate as can_annotate
     from vipcli.batch.outputs import to_report as to_report
     from vipcli.batch.outputs import to_table as to_table
+    from vipcli.batch.pages import Page as Page
+    from vipcli.batch.pages import escaped as escaped
+    from vipcli.batch.pages import shown_text as shown_text
+    from vipcli.batch.pages import write_page as write_page
     from vipcli.batch.preparing import Facts as Facts
     from vipcli.batch.preparing import marked_picture as marked_picture
     from vipcli.batch.preparing import prepare as prepare
@@ -49,6 +54,7 @@ __getattr__, __all__ = door(
         "journal": ("Journal", "read_rows"),
         "on_ray": ("Work", "run_on_ray"),
         "outputs": ("annotate", "can_annotate", "to_report", "to_table"),
+        "pages": ("Page", "escaped", "shown_text", "write_page"),
         "preparing": ("Facts", "marked_picture", "prepare"),
         "recording": ("Event",),
         "runner": ("run",),

@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from typing import TYPE_CHECKING, Any
 
-from vipcli.batch.workers import SPAWN, cores, signals_wait
 from vipcli.engine import Answer, Feed, Job, Model, Request, Result
 from vipcli.errors import ModelError, UsageError, VipError
+from vipcli.processes import SPAWN, cores, start
 
 if TYPE_CHECKING:
     from vipcli.prompt import Template
@@ -144,8 +144,7 @@ class _Worker:
         self.reason = ""
         self.connection, its = SPAWN.Pipe()
         self._process = SPAWN.Process(target=_work, args=(its, *self._job), daemon=True)
-        with signals_wait():
-            self._process.start()
+        start(self._process)
         its.close()
 
     @property

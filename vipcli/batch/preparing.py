@@ -10,8 +10,8 @@ import contextlib
 import io
 import re
 import warnings
-from collections.abc import Collection
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from vipcli.batch.items import Item, MarkerText
@@ -25,7 +25,17 @@ if TYPE_CHECKING:
     from vipcli.markers import Marker
     from vipcli.pointing import Marked
 
-__all__ = ["Facts", "Prepared", "marked_picture", "prepare", "thumbnail"]
+__all__ = [
+    "Facts",
+    "Prepared",
+    "as_seen",
+    "marked_picture",
+    "markers_on",
+    "opened",
+    "prepare",
+    "small_jpeg",
+    "thumbnail",
+]
 
 _THUMBNAIL = 320  # pixels of its longer side
 
@@ -36,6 +46,7 @@ class Facts:
 
     side, patch: of the model's square; side None: it takes pictures of any shape. fit: how one becomes that square.
     special_tokens: what a question must not contain as such. tags: number every marker. strict: a doubt is an error.
+    prepare: what makes an item ready, where that isn't `prepare`: a function at the top of a module.
     """
 
     side: int | None = None
@@ -44,6 +55,7 @@ class Facts:
     special_tokens: Collection[str] = frozenset()
     tags: bool = False
     strict: bool = False
+    prepare: Callable[[Item, Facts], Prepared] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,28 +63,41 @@ class Prepared:
     """An item made ready.
 
     picture: (height, width, 3) uint8, the model's square where it has one; None: the question is about none. question:
-    as it goes into the prompt. markers: as drawn, in the grammar. doubts: sentences, of what may not be seen.
+    as it goes into the prompt. markers: as drawn, in the grammar. doubts: sentences, of what may not be seen. fields:
+    what came to light, for the fields of the row.
     """
 
     picture: np.ndarray | None
     question: str
     markers: tuple[str, ...] = ()
     doubts: tuple[str, ...] = ()
+    fields: Mapping[str, Any] = field(default_factory=dict)
 
 
 def prepare(item: Item, facts: Facts) -> Prepared:
     """Make `item` ready. Raises `VipError` with one sentence where it can't be asked."""
+    if facts.prepare is not None:
+        return facts.prepare(item, facts)
+    if item.image is None:
+        from vipcli.prompt import expand, neutralise
+
+        return Prepared(None, expand(neutralise(item.question.strip(), facts.special_tokens), {}))
+    return as_seen(lambda: marked_picture(item, facts), item.question, facts)
+
+
+def as_seen(marked_picture: Callable[[], Marked], question: str, facts: Facts) -> Prepared:
+    """What a model that takes pictures as `facts` says sees of a marked one, and a question about it.
+
+    What is warned of on the way are its doubts.
+    """
     from vipcli.images import fit, frame
     from vipcli.markers import named, warn_if_unseen
     from vipcli.prompt import expand, neutralise
 
-    question = neutralise(item.question.strip(), facts.special_tokens)
-    if item.image is None:
-        return Prepared(None, expand(question, {}))
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", VipWarning)
-        marked = marked_picture(item, facts)
-        question = expand(question, named(marked.markers))
+        marked = marked_picture()
+        asked = expand(neutralise(question.strip(), facts.special_tokens), named(marked.markers))
         picture = marked.picture
         if facts.side is not None:
             where = frame(marked.size, facts.side, facts.fit)
@@ -81,13 +106,20 @@ def prepare(item: Item, facts: Facts) -> Prepared:
     doubts = tuple(dict.fromkeys(str(one.message) for one in caught if issubclass(one.category, VipWarning)))
     if doubts and facts.strict:
         raise MarkerError(f"{doubts[0]} (--strict)")
-    return Prepared(picture, question, tuple(map(_written, marked.markers)), doubts)
+    return Prepared(picture, asked, tuple(map(_written, marked.markers)), doubts)
 
 
 def marked_picture(item: Item, facts: Facts) -> Marked:
     """The picture of `item` with its markers. Raises `VipError` with one sentence."""
-    from vipcli.images import open_picture
     from vipcli.pointing import mark
+
+    picture = opened(item)
+    return mark(picture, markers_on(picture, item), tags=facts.tags)
+
+
+def opened(item: Item) -> np.ndarray:
+    """The picture of `item`, (height, width, 3) uint8. Raises `PictureError`, also where its size isn't as told."""
+    from vipcli.images import open_picture
 
     assert item.image is not None
     picture = open_picture(_source(item.image))
@@ -99,19 +131,27 @@ def marked_picture(item: Item, facts: Facts) -> Marked:
             f"the picture is {size[0]} x {size[1]} pixels{turned} and the annotations are for {told}: "
             "its markers would lie beside what they mean"
         )
-    return mark(picture, [_marker(one, size) for one in item.markers], tags=facts.tags)
+    return picture
+
+
+def markers_on(picture: np.ndarray, item: Item) -> list[Marker]:
+    """The markers of `item`, as they lie on its picture. Raises `MarkerError`."""
+    return [_marker(one, (picture.shape[1], picture.shape[0])) for one in item.markers]
 
 
 def thumbnail(item: Item, facts: Facts) -> bytes | None:
     """A small JPEG of the marked picture; None where it can't be had."""
+    return None if item.image is None else small_jpeg(lambda: marked_picture(item, facts))
+
+
+def small_jpeg(marked_picture: Callable[[], Marked]) -> bytes | None:
+    """A small JPEG of a marked picture; None where it can't be had."""
     from PIL import Image
 
-    if item.image is None:
-        return None
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            picture = Image.fromarray(marked_picture(item, facts).picture)
+            picture = Image.fromarray(marked_picture().picture)
         except VipError:
             return None
     picture.thumbnail((_THUMBNAIL, _THUMBNAIL), Image.Resampling.BICUBIC, reducing_gap=2.0)

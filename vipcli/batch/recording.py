@@ -81,7 +81,7 @@ def success_row(ready: Ready, answer: Answer, model: str) -> dict[str, Any]:
         "seconds": round(answer.seconds, 4),
         "warnings": list(prepared.doubts),
         "error": None,
-        "fields": dict(item.fields),
+        "fields": {**item.fields, **prepared.fields},
         "time": _now(),
         "input": item.digest(size),
     }

@@ -2,35 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
-import multiprocessing
-import os
 import queue
-import signal
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator
-from multiprocessing import resource_tracker
-from multiprocessing.connection import Connection
 from typing import Any
 
 from vipcli.errors import VipError
+from vipcli.processes import Helper, Task, cores
 
-__all__ = ["SPAWN", "Workers", "cores", "signals_wait"]
+__all__ = ["Workers", "cores"]
 
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
-_KEPT = 2**28  # bytes
 _CRASHED = object()
-_PARENTS = (signal.SIGINT, signal.SIGTERM)  # signals that reach a whole group, and that the parent minds for all
-SPAWN = multiprocessing.get_context("spawn")  # a fork of a process with torch's threads may hang
-
-Task = Callable[..., Any]
-
-
-def cores() -> int:
-    """How many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class Workers:
@@ -101,74 +83,20 @@ class _Process:
     """One process, and the thread that takes what it sends, so that it never waits for us."""
 
     def __init__(self, lane: _Lane, done: queue.SimpleQueue[Any]) -> None:
-        self._connection, its = SPAWN.Pipe()
-        self._process = SPAWN.Process(target=_work, args=(its,), daemon=True)
-        with signals_wait():
-            self._process.start()
-        its.close()
+        self._helper = Helper()
         threading.Thread(target=self._receive, args=(lane, done), daemon=True).start()
 
     def send(self, task: Task, inputs: tuple[Any, ...]) -> None:
         """Hand it a task; where it has died, the other thread will say so."""
-        with contextlib.suppress(OSError):
-            self._connection.send((task, inputs))
+        self._helper.send(task, *inputs)
 
     def end(self) -> None:
         """Let it be no more."""
-        self._process.kill()
+        self._helper.end()
 
     def _receive(self, lane: _Lane, done: queue.SimpleQueue[Any]) -> None:
         try:
             while True:
-                done.put((lane, self, self._connection.recv()))
+                done.put((lane, self, self._helper.receive()))
         except (EOFError, OSError):
             done.put((lane, self, _CRASHED))
-
-
-@contextlib.contextmanager
-def signals_wait() -> Iterator[None]:
-    """Keep Ctrl-C and SIGTERM until the block has ended: a process that starts in it never gets them at all."""
-    if not hasattr(signal, "pthread_sigmask"):
-        yield
-        return
-    resource_tracker.ensure_running()  # which would let them through when it starts by itself
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, _PARENTS)
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-def _work(connection: Connection) -> None:
-    """What a process does: task by task, until nobody is left to send one."""
-    for number in _PARENTS:
-        signal.signal(number, signal.SIG_IGN)
-    with contextlib.suppress(AttributeError, OSError, TypeError):
-        # glibc would give a picture's memory back and take it again for every picture: 1.2 of 2.2 ms of opening one.
-        libc = ctypes.CDLL(None)
-        libc.mallopt(_M_MMAP_THRESHOLD, _KEPT)
-        libc.mallopt(_M_TRIM_THRESHOLD, _KEPT)
-    _prepare_imports()
-    with contextlib.suppress(EOFError, OSError):
-        while True:
-            task, inputs = connection.recv()
-            connection.send(_outcome(task, inputs))
-
-
-def _prepare_imports() -> None:
-    """Import before the first task comes, while the model is still being loaded; and keep to one thread."""
-    import cv2
-
-    from vipcli.images import fit, open_picture  # noqa: F401
-    from vipcli.markers import draw, parse  # noqa: F401
-
-    cv2.setNumThreads(1)
-
-
-def _outcome(task: Task, inputs: tuple[Any, ...]) -> Any:
-    try:
-        return task(*inputs)
-    except VipError as error:
-        return VipError(str(error))  # some kinds can't be pickled
-    except Exception as error:
-        return VipError(f"it can't be prepared: {' '.join(str(error).split())[:200] or type(error).__name__}")

@@ -14,7 +14,7 @@ from vipcli.errors import UsageError
 
 __all__ = ["COMMANDS", "run"]
 
-COMMANDS = ("ask", "batch", "bench", "chat", "mark", "models", "pick", "serve", "train")
+COMMANDS = ("ask", "batch", "bench", "chat", "eval", "mark", "models", "pick", "serve", "train")
 """The commands, each in the file of its name, whose ``add_to(app)`` registers it."""
 
 

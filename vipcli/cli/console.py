@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +27,7 @@ __all__ = [
     "ended_by_ctrl_c",
     "is_live_stderr",
     "is_lively",
+    "is_lively_stdout",
     "line",
     "lines",
     "need_preview",
@@ -34,6 +35,7 @@ __all__ = [
     "preview",
     "prompt",
     "show_markdown",
+    "show_table",
     "status",
     "stderr_console",
     "stream_answer",
@@ -256,6 +258,27 @@ def show_markdown(text: str) -> None:
         _rich(stderr=False).print(_markdown(text))
     else:
         lines(text)
+
+
+def show_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]], notes: Iterable[str] = ()) -> None:
+    """A table on stdout, for a terminal: the first column is of names, the others are of numbers."""
+    from rich.table import Table
+    from rich.text import Text
+
+    screen = _rich(stderr=False)
+    table = Table(title=Text(plain(title)), title_justify="left", title_style="bold", header_style="bold")
+    for number, column in enumerate(columns):
+        table.add_column(Text(plain(column)), justify="right" if number else "left")
+    for row in rows:
+        table.add_row(*(Text(plain(cell)) for cell in row))
+    screen.print(table)
+    for note in notes:
+        screen.print(Text(plain(note)), style="dim")
+
+
+def is_lively_stdout() -> bool:
+    """Whether colour and movement are welcome on standard output."""
+    return _lively(sys.stdout)
 
 
 def can_preview() -> bool:

@@ -99,7 +99,7 @@ def serve(
         return 0
     from vipcli.config import load_settings, runtime_folder
     from vipcli.engine import identity, is_address, resolve
-    from vipcli.server import Beside, Options, announced, listen, place_of
+    from vipcli.server import Beside, Helpers, Options, announced, listen, place_of
 
     settings = load_settings()
     name = model or settings.model
@@ -118,7 +118,9 @@ def serve(
     )
     weights = identity(resolve(name))
     listening = None if no_port else listen(host, port)  # before the model is loaded, which may take minutes
+    helpers = Helpers()
     try:
+        helpers.begin()  # beside the model's loading
         loaded_as: dict[str, Any] = {
             "device": device or settings.device,
             "dtype": dtype or settings.dtype,
@@ -129,7 +131,7 @@ def serve(
         from vipcli.server import create_app
         from vipcli.server import serve as answer
 
-        app = create_app(engine, options)
+        app = create_app(engine, options, helpers)
         with contextlib.ExitStack() as stack:
             try:
                 place = place_of(weights or name, engine, **loaded_as)
@@ -155,6 +157,7 @@ def serve(
                 both = Beside(app, engine, secret, idle_seconds)
                 answer(both, listening, options, both.ready, [sock])
     finally:
+        helpers.end()
         if listening is not None:
             listening.close()
     return 0

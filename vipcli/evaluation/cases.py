@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,13 +22,14 @@ Rule = Literal["exact", "contains", "letter", "equals-letter", "number", "list",
 class Case:
     """One question about one picture, and its truth.
 
-    id: unique in its task. image: a path, ``data:`` URI or ``scene:`` of the synthetic task. question: as the model
-    reads it, an ``@`` written ``@@``. truth: the right answer; what it means, `rule` says: of ``letter`` the letter, of
-    ``judged`` a text with ``<AND>`` and ``<OR>``, of ``caption`` and ``contains`` alternatives, a line each. markers:
-    on the picture, each with its whole style. groups: what the score is told by, heading -> the names that the case
-    belongs to: ``{"capability": ("Rec", "OCR")}``. choices: the letters that there are. size: what the data says that
-    the picture's (width, height) is. before: the id of the case whose question and answer stand before this one in the
-    same conversation. scored: False where it is asked only to stand before another. where: for messages:
+    id: unique in its task. image: a path, ``data:`` URI or ``scene:`` of the synthetic task, whose question and truth
+    come to light only when it is drawn. question: as the model reads it, an ``@`` written ``@@``. truth: the right
+    answer; what it means, `rule` says: of ``letter`` the letter, of ``judged`` a text with ``<AND>`` and ``<OR>``, of
+    ``caption`` and ``contains`` alternatives, a line each. markers: on the picture, each with its whole style. groups:
+    what the score is told by, heading -> the names that the case belongs to: ``{"capability": ("Rec", "OCR")}``.
+    choices: the letters that there are. size: what the data says that the picture's (width, height) is. before: the id
+    of the case whose question and answer stand before this one in the same conversation. scored: False where it is
+    asked only to stand before another. where: for messages:
     ``v7w-test.json, entry 7``.
     """
 
@@ -47,6 +49,10 @@ class Case:
     @property
     def picture(self) -> str:
         """What is drawn again when chance is estimated: the questions of one picture go together."""
+        if self.image.startswith("scene:"):
+            return self.image.partition("#")[0]
+        if self.image.startswith("data:"):
+            return f"data:{hashlib.blake2b(self.image.encode(), digest_size=8).hexdigest()}"
         return self.image
 
 
@@ -73,8 +79,10 @@ class Task:
     and where it is published. splits: the first is the default. published: model -> figure of the paper, in per cent,
     for the whole; of a task with splits under ``7b bbox`` and so on. source: where those figures stand. measure: what
     the figure is, in a word or two: ``accuracy``. fit: how a picture becomes the model's square. max_new_tokens: of an
-    answer. can_restyle: whether `Reading.style` and a moved or left out marker mean something: not where the markers
-    are already in the pictures. chance: the share that guessing gets; None where it can't be known.
+    answer. can_restyle: whether `Reading.style` means something. marks: whether the markers are drawn here, also
+    without a style, so that they can be left out and moved: not where they are in the pictures. needs_data: whether it
+    needs `Reading.folder`. home: where that data is published. chance: the share that guessing gets; None where it
+    can't be known.
     """
 
     name: str
@@ -87,4 +95,7 @@ class Task:
     fit: Fit = "pad"
     max_new_tokens: int = 64
     can_restyle: bool = True
+    marks: bool = True
+    needs_data: bool = True
+    home: str = ""
     chance: float | None = None

@@ -24,7 +24,7 @@ from vipcli.scenes.referring import By, refer
 from vipcli.scenes.talks import FOLLOW_UPS, follow_up
 from vipcli.scenes.wording import roughened, worded
 
-__all__ = ["CONTROL", "Material", "Question", "exam"]
+__all__ = ["CONTROL", "Key", "Marking", "Material", "Question", "exam", "keys", "questions_of"]
 
 _SEED = 20261125
 _PLAIN = {
@@ -100,6 +100,15 @@ class Question:
     jpeg: int | None = None
 
 
+@dataclass(frozen=True)
+class Marking:
+    """How one marker is drawn, whatever the exam would do. width: None: the kind's own."""
+
+    kind: type[Marker]
+    color: Color
+    width: float | None = None
+
+
 @functools.cache
 def held_out() -> dict[str, tuple[str, ...]]:
     """The paraphrases by ability, which training never has."""
@@ -107,22 +116,66 @@ def held_out() -> dict[str, tuple[str, ...]]:
     return {ability: tuple(its["phrases"]) for ability, its in table.items()}
 
 
+@dataclass(frozen=True)
+class Key:
+    """What a few questions about one scene are drawn from, always the same ones.
+
+    first: of the sitting; another number asks other questions. part, number: of the exam. count: how many questions.
+    follows: whether they stand in a conversation, after another question.
+    """
+
+    first: int
+    part: int
+    number: int
+    count: int = 1
+    follows: bool = False
+
+
 def exam(share: float = 1.0, first: int = 0, material: Material | None = None) -> Iterator[Question]:
     """All questions, or a `share` of them; other ones for each `first`."""
-    parts: list[tuple[Callable[[np.random.Generator, int], Iterator[Question]], int]] = [
-        (_one_marker, 1024),
-        (_several, 512),
-        *((functools.partial(_ability, row), 160) for row in _RELATIONS),
-        *((functools.partial(_conversation, ability), 60) for ability in FOLLOW_UPS),
-        *((functools.partial(_paraphrase, ability), len(some)) for ability, some in held_out().items()),
-        (_stranger, 176),
-        *((functools.partial(_drawn_otherwise, row, look), 256) for row, look in _otherwise(material or Material())),
-    ]
-    for part, (ask, count) in enumerate(parts):
-        wanted = max(1, round(count * share))
+    for key in keys(share, first, material):
+        yield from questions_of(key, material)
+
+
+def keys(share: float = 1.0, first: int = 0, material: Material | None = None) -> Iterator[Key]:
+    """What the questions of `exam` are drawn from."""
+    for number, part in enumerate(_parts(material or Material())):
+        wanted = max(1, round(part.numbers * share))
         # A part of a whole takes every so-manieth, so that all kinds and things have their share.
-        for number in np.linspace(0, count, wanted, endpoint=False).astype(int).tolist():
-            yield from ask(np.random.default_rng((_SEED, first, part, number)), number)
+        for one in np.linspace(0, part.numbers, wanted, endpoint=False).astype(int).tolist():
+            yield Key(first, number, one, part.count(one), part.follows)
+
+
+def questions_of(key: Key, material: Material | None = None, look: Marking | None = None) -> Iterator[Question]:
+    """The questions of a key. look: how the one marker of the first part is drawn, in the place of its own ways."""
+    ask = _parts(material or Material())[key.part].ask
+    rng = np.random.default_rng((_SEED, key.first, key.part, key.number))
+    yield from ask(rng, key.number) if look is None else _one_marker(rng, key.number, look)
+
+
+@dataclass(frozen=True)
+class _Part:
+    """What asks about a number, how many numbers there are, and how many questions each of them comes to."""
+
+    ask: Callable[[np.random.Generator, int], Iterator[Question]]
+    numbers: int
+    count: Callable[[int], int] = lambda _: 1
+    follows: bool = False
+
+
+def _parts(material: Material) -> list[_Part]:
+    return [
+        _Part(_one_marker, 1024, lambda number: 3 if number % 4 == 0 else 2),
+        _Part(_several, 512, _how_many),
+        *(_Part(functools.partial(_ability, row), 160) for row in _RELATIONS),
+        *(_Part(functools.partial(_conversation, ability), 60, follows=True) for ability in FOLLOW_UPS),
+        *(
+            _Part(functools.partial(_paraphrase, ability), len(some), follows=ability in FOLLOW_UPS)
+            for ability, some in held_out().items()
+        ),
+        _Part(_stranger, 176),
+        *(_Part(functools.partial(_drawn_otherwise, row, look), 256) for row, look in _otherwise(material)),
+    ]
 
 
 def _size(rng: np.random.Generator) -> tuple[int, int]:
@@ -158,13 +211,17 @@ def _colored(scene: Scene, markers: Mapping[int, Marker]) -> dict[int, Marker]:
     return dict(zip(markers, assign(scene.picture, list(markers.values())), strict=True))
 
 
-def _one_marker(rng: np.random.Generator, number: int) -> Iterator[Question]:
+def _one_marker(rng: np.random.Generator, number: int, look: Marking | None = None) -> Iterator[Question]:
     """Each thing under each kind of marker; the marker moved to another thing; and, now and then, left out."""
     kind, target = SHAPES[number // len(THINGS) % len(SHAPES)], THINGS[number % len(THINGS)]
+    kind = kind if look is None else look.kind
     scene = _targeted(rng, target)
     asked = None
     for row, index in ((f"one marker: {kind.kind}", 0), ("marker moved", 1)):
-        markers = _colored(scene, {index: _marker(rng, scene.things[index], kind)})
+        marker = _marker(rng, scene.things[index], kind)
+        if look is not None:
+            marker = replace(marker, color=look.color, width=look.width, alpha=None)
+        markers = _colored(scene, {index: marker})
         fact = what(Seen(rng, scene, markers), index)
         assert fact is not None
         question = _put(row, scene, markers, fact, _at(rng, markers, index))
@@ -184,7 +241,7 @@ def _at(rng: np.random.Generator, markers: Mapping[int, Marker], index: int, by:
 
 def _several(rng: np.random.Generator, number: int) -> Iterator[Question]:
     """Two to four markers, told apart by their colour or by their kind alone."""
-    wanted = 2 + number % 3
+    wanted = _how_many(number)
     by: By = "color" if number // 3 % 2 else "kind"
     scene = _scene(rng, wanted)
     chosen = range(wanted)
@@ -200,6 +257,10 @@ def _several(rng: np.random.Generator, number: int) -> Iterator[Question]:
         fact = what(Seen(rng, scene, markers), index)
         assert fact is not None
         yield _put(f"two to four markers, by {by}", scene, markers, fact, _at(rng, markers, index, by))
+
+
+def _how_many(number: int) -> int:
+    return 2 + number % 3
 
 
 def _fact(rng: np.random.Generator, ability: str) -> tuple[Scene, dict[int, Marker], Fact]:

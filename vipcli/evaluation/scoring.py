@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import tempfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from pathlib import Path
 from PIL import Image
 
 from vipcli.engine import Engine
+from vipcli.evaluation.answers import plain
 from vipcli.evaluation.exam import CONTROL, Question
 from vipcli.markers import render
 from vipcli.pointing import Marked, mark, request_for
@@ -31,16 +31,12 @@ class Asked:
     @property
     def right(self) -> bool:
         """Whether the answer is the right one and nothing else; a list may be in any order."""
-        return _plain(self.answer) == _plain(self.question.truth)
+        return plain(self.answer) == plain(self.question.truth)
 
     @property
     def gives_up(self) -> bool:
         """Whether it says that it doesn't know."""
-        return _plain(self.answer) == _plain(DONT_KNOW)
-
-
-def _plain(text: str) -> tuple[str, ...]:
-    return tuple(sorted(re.split(r", | and ", text.strip().rstrip(".!").lower())))
+        return plain(self.answer) == plain(DONT_KNOW)
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from typing import Any
 from vipcli.batch import MarkerText
 from vipcli.markers import KINDS, TRAINED, Color, Marker, render
 
-__all__ = ["AUTHORS", "PALETTE", "Region", "Style", "all_styles", "mark_region"]
+__all__ = ["AUTHORS", "PALETTE", "Region", "Style", "all_styles", "mark_region", "region_of"]
 
 PALETTE: tuple[str, ...] = tuple(TRAINED)
 """The nine colours of the training data; a region after the first has the next one of them."""
@@ -70,6 +70,12 @@ def all_styles() -> Iterator[Style]:
                 yield Style(kind, "red", usual * factor)
 
 
+def region_of(marker: Marker) -> Region:
+    """What a marker is drawn around: its bounds and, of an outline, its corners."""
+    outline = marker.points if marker.kind in ("contour", "mask") and len(marker.points) > 2 else None
+    return Region(marker.bounds, outline)
+
+
 def mark_region(region: Region, style: Style, color: str | None = None) -> tuple[MarkerText, str]:
     """A marker on `region`, and the trained words for it: ``within the red rectangle``.
 
@@ -91,7 +97,7 @@ def _drawn(kind: type[Marker], region: Region, look: dict[str, Any]) -> Marker:
         case "ellipse":  # axes of 1.0 to 1.5 of the box in training
             return make(x - 0.6 * wide, y - 0.6 * high, x + 0.6 * wide, y + 0.6 * high, **look)
         case "point":
-            return make(x, y, **look)
+            return make(*_inside(region), **look)
         case "arrow":  # from outside the thing, from the side that has room
             reach = 0.75 * max(wide, high)
             side_x, side_y = (-1 if x > reach else 1), (-1 if y > reach else 1)
@@ -103,6 +109,24 @@ def _drawn(kind: type[Marker], region: Region, look: dict[str, Any]) -> Marker:
             return make(tuple(_curve(region.xyxy)), **look)
     corners = region.corners or tuple(_around(x, y, wide / 2, high / 2))
     return make(corners, **look) if kind.kind == "contour" else make(corners=corners, **look)
+
+
+def _inside(region: Region) -> tuple[float, float]:
+    """The middle of a thing; where its outline leaves that out, the nearest spot beside it that is in the middle of it.
+
+    As in training, where a point is tried around the middle until it lies inside.
+    """
+    if region.corners is None:
+        (x1, y1, x2, y2) = region.xyxy
+        return (x1 + x2) / 2, (y1 + y2) / 2
+    xs, ys = zip(*region.corners, strict=True)
+    x, y = (min(xs) + max(xs)) / 2, (min(ys) + max(ys)) / 2
+    edges = zip(region.corners, (*region.corners[1:], region.corners[0]), strict=True)
+    crossed = sorted(ax + (y - ay) / (by - ay) * (bx - ax) for (ax, ay), (bx, by) in edges if (ay > y) != (by > y))
+    spans = list(zip(crossed[::2], crossed[1::2], strict=True))
+    if not spans or any(left <= x <= right for left, right in spans):
+        return x, y
+    return min(((left + right) / 2 for left, right in spans), key=lambda middle: abs(middle - x)), y
 
 
 def _around(x: float, y: float, half_x: float, half_y: float) -> Iterator[tuple[float, float]]:

@@ -1,8 +1,9 @@
 """A server: one model loaded once, asked by many, in the words of OpenAI's API and with markers.
 
 `app` has the endpoints; `gate` says who may come in, `asked` reads what they want and `replies` writes what they get.
-In between, `pictures` (by way of `fetching`) finds a picture's bytes, `preparing` draws on it, and `desk` hands the
-questions, fairly (`line`), to the thread that owns the engine. `metrics` counts; `running` is the server itself, with
+In between, `pictures` (by way of `fetching`) finds a picture's bytes; at the `workbench`, by the processes of
+`helpers`, it is opened and drawn on (`looking`); `preparing` writes the prompt, and `desk` hands the questions, fairly
+(`line`), to the thread that owns the engine. `metrics` counts; `running` is the server itself, with
 `connections` that don't wait for ever. `options` and `refusals` are the values of it all. Nothing here prints.
 
 For this user's own ``vip ask`` there is a shorter way: `background` finds the server that runs, `warm` asks it, and
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from vipcli.server.background import place_of as place_of
     from vipcli.server.background import servers_in as servers_in
     from vipcli.server.beside import Beside as Beside
+    from vipcli.server.helpers import Helpers as Helpers
     from vipcli.server.options import Limits as Limits
     from vipcli.server.options import Options as Options
     from vipcli.server.running import Listening as Listening
@@ -41,6 +43,7 @@ __getattr__, __all__ = door(
         "app": ("create_app",),
         "background": ("Running", "announced", "place_of", "servers_in"),
         "beside": ("Beside",),
+        "helpers": ("Helpers",),
         "options": ("Limits", "Options"),
         "running": ("Listening", "listen", "serve"),
         "warm": ("Reply", "Unable", "ask_warm", "is_well", "tell_to_stop"),

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections import Counter, defaultdict
-from collections.abc import AsyncIterator, Callable
-from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any, TypeVar
+import json
+from collections import Counter
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING, Any
 
 import orjson
 from fastapi import FastAPI, Request
@@ -22,33 +22,34 @@ from vipcli.server.asked import Asked, Drawing, asked_of, drawing_of
 from vipcli.server.desk import Desk, Ticket
 from vipcli.server.files import file_response, page_files
 from vipcli.server.gate import Gate
+from vipcli.server.helpers import Helpers
 from vipcli.server.line import Client
+from vipcli.server.looking import Looked, Marking, Shown, Sight
 from vipcli.server.metrics import Metrics
 from vipcli.server.options import Options
 from vipcli.server.pictures import bytes_of, decoded
-from vipcli.server.preparing import Prepared, drawn, prepare
-from vipcli.server.refusals import Refusal, as_refusal
+from vipcli.server.preparing import prepare, written
+from vipcli.server.refusals import Refusal, refused
+from vipcli.server.workbench import Workbench
 
 if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
 
 __all__ = ["create_app"]
 
-_THREADS = 3  # that prepare pictures, of which one machine has all but one
 
-Value = TypeVar("Value")
-
-
-def create_app(engine: Engine, options: Options | None = None) -> FastAPI:
+def create_app(engine: Engine, options: Options | None = None, helpers: Helpers | None = None) -> FastAPI:
     """The server's application around `engine`, which nobody else may use while it runs.
 
-    Its ``state.desk`` is where questions wait; see `Desk`.
+    helpers: the processes that prepare pictures; None: some of its own. Its ``state.desk`` is where questions wait, its
+    ``state.bench`` where they are prepared; see `Desk` and `Workbench`.
     """
     options = options or Options()
     metrics = Metrics()
     desk = Desk(engine, waiting=options.limits.waiting, metrics=metrics, at_once=options.at_once)
     metrics.watch(lambda: desk.in_flight, lambda: desk.waiting)
-    counter = _Counter(engine, options, desk)
+    bench = Workbench(options.limits, helpers)
+    counter = _Counter(engine, options, desk, bench)
 
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -57,13 +58,13 @@ def create_app(engine: Engine, options: Options | None = None) -> FastAPI:
             yield
         finally:
             await desk.close()
-            counter.close()
+            bench.close()
 
     app = FastAPI(title="vip", version=__version__, lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
-    app.state.desk = desk
+    app.state.desk, app.state.bench = desk, bench
     app.add_middleware(Gate, options=options, metrics=metrics)
-    app.add_exception_handler(VipError, _refused)
-    app.add_exception_handler(HTTPException, _refused)
+    app.add_exception_handler(VipError, refused)
+    app.add_exception_handler(HTTPException, refused)
 
     @app.get("/health")
     async def health(request: Request) -> Response:
@@ -115,17 +116,12 @@ def create_app(engine: Engine, options: Options | None = None) -> FastAPI:
 class _Counter:
     """Where requests become questions, and answers replies."""
 
-    def __init__(self, engine: Engine, options: Options, desk: Desk) -> None:
-        self._engine, self._options, self._desk = engine, options, desk
+    def __init__(self, engine: Engine, options: Options, desk: Desk, bench: Workbench) -> None:
+        self._engine, self._options, self._desk, self._bench = engine, options, desk, bench
         self._names = {engine.name, *options.aliases}
-        self._threads = ThreadPoolExecutor(_THREADS, "vip-prepare")
-        self._turns: dict[str, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(_THREADS - 1))
+        self._sight = Sight(engine.side, engine.patch, options.fit, options.limits.pixels)
         self._preparing: Counter[str] = Counter()
         self._bytes = 0  # of all bodies that are being read or prepared
-
-    def close(self) -> None:
-        """Prepare nothing more."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
 
     def check_model(self, name: str) -> None:
         """Raise a `Refusal` for a model that this isn't."""
@@ -137,10 +133,12 @@ class _Counter:
         """The answer to a question; its errors come before the first byte, where they can."""
         client = _client(request)
         async with self._received(request, client) as body:
-            asked, data = await self._aside(client, self._read, body)
-            if asked.drawing is not None and data is None:
-                data = await bytes_of(asked.drawing, self._options)
-            prepared = await self._aside(client, prepare, asked, data, self._engine, self._options)
+            asked, data = await self._bench.aside(client, self._read, body)
+            looked = Looked()
+            if asked.drawing is not None:
+                data = data or await bytes_of(asked.drawing, self._options)
+                looked = await self._bench.look(client, data, _marking(asked.drawing), self._sight)
+            prepared = await self._bench.aside(client, prepare, asked, looked, self._engine, self._options)
         whole = "max_new_tokens" in asked.options
         ticket = Ticket(prepared.request, client, streams=asked.stream, whole=whole)
         completion = replies.Completion(asked.model, prepared)
@@ -164,11 +162,10 @@ class _Counter:
         client = _client(request)
         self._desk.check(client, self._preparing[client[0]])
         async with self._received(request, client) as body:
-            drawing, data = await self._aside(client, self._read_drawing, body)
-            if data is None:
-                data = await bytes_of(drawing, self._options)
-            png, facts = await self._aside(client, drawn, drawing, data, self._engine, self._options)
-        return Response(png, media_type="image/png", headers=_facts(facts))
+            drawing, data = await self._bench.aside(client, self._read_drawing, body)
+            data = data or await bytes_of(drawing, self._options)
+            shown = await self._bench.show(client, data, _marking(drawing), self._sight, drawing.as_model_sees_it)
+        return Response(shown.png, media_type="image/png", headers=_facts(shown))
 
     def _read(self, body: bytes) -> tuple[Asked, bytes | None]:
         asked = asked_of(body, self._options.limits)
@@ -179,19 +176,12 @@ class _Counter:
         drawing = drawing_of(body, self._options.limits)
         return drawing, decoded(drawing)
 
-    async def _aside(self, client: Client, work: Callable[..., Value], *inputs: Any) -> Value:
-        """Do `work` in a thread; of one machine's, so many at a time that another's always finds one free."""
-        machine = client[0]
-        turns = self._turns[machine]
-        async with turns:
-            return await asyncio.get_running_loop().run_in_executor(self._threads, work, *inputs)
-
     @contextlib.asynccontextmanager
     async def _received(self, request: Request, client: Client) -> AsyncIterator[bytes]:
         """The request's body, counted for as long as it is worked on. Raises `Refusal`: too large, slow or many."""
         machine, limits = client[0], self._options.limits
         self._desk.check(client, self._preparing[machine])
-        if "json" not in request.headers.get("content-type", "").lower():
+        if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
             raise Refusal(415, "the body must be JSON, with Content-Type: application/json")
         announced = request.headers.get("content-length", "0")
         if announced.isdecimal() and int(announced) > limits.body:
@@ -219,7 +209,6 @@ class _Counter:
             self._preparing[machine] -= 1
             if not self._preparing[machine]:
                 del self._preparing[machine]
-                self._turns.pop(machine, None)
 
     async def _watched(self, request: Request, ticket: Ticket) -> None:
         await _gone(request.receive)
@@ -286,18 +275,6 @@ def _too_large(limit: int) -> Refusal:
     return Refusal(413, f"the body has more than {limit:,} bytes: send a smaller picture", code="too_large")
 
 
-async def _refused(_: Request, error: Exception) -> Response:
-    if isinstance(error, HTTPException):
-        refusal = Refusal(error.status_code, {404: "there is nothing here", 405: "not by this method"}.get(
-            error.status_code, str(error.detail)
-        ))  # fmt: skip
-    else:
-        assert isinstance(error, VipError)
-        refusal = as_refusal(error)
-    headers = {**(getattr(error, "headers", None) or {}), **refusal.headers}
-    return Response(orjson.dumps(refusal.body), refusal.status, headers, "application/json")
-
-
 def _json(value: Any) -> Response:
     return _json_bytes(orjson.dumps(value))
 
@@ -306,9 +283,11 @@ def _json_bytes(value: bytes) -> Response:
     return Response(value, media_type="application/json")
 
 
-def _facts(facts: Prepared) -> dict[str, str]:
-    """What a picture can't say of itself, in headers: JSON in ASCII, left out where it is too long for one."""
-    import json
+def _marking(drawing: Drawing) -> Marking:
+    return Marking(tuple((None, text) for text in drawing.markers or ()), drawing.tags, param=drawing.param)
 
-    its = {"Vip-Warnings": json.dumps(facts.doubts), "Vip-Markers": json.dumps(facts.markers)}
+
+def _facts(shown: Shown) -> dict[str, str]:
+    """What a picture can't say of itself, in headers: JSON in ASCII, left out where it is too long for one."""
+    its = {"Vip-Warnings": json.dumps(shown.doubts), "Vip-Markers": json.dumps(written(shown.markers))}
     return {name: value for name, value in its.items() if len(value) <= 8000}

@@ -11,7 +11,6 @@ import asyncio
 import contextlib
 import functools
 import hmac
-import io
 import threading
 import time
 from collections.abc import AsyncIterator
@@ -22,12 +21,13 @@ import orjson
 
 from vipcli.engine import Engine, Request
 from vipcli.errors import ModelError, UsageError, VipError
-from vipcli.images import fit, open_picture
-from vipcli.markers import parse, render
-from vipcli.pointing import mark, to_request
+from vipcli.markers import render
+from vipcli.pointing import prompt_for, request_for
 from vipcli.server.desk import Desk, Ticket
-from vipcli.server.preparing import noted
+from vipcli.server.line import Client
+from vipcli.server.looking import Looked, Marking, Sight
 from vipcli.server.refusals import Refusal
+from vipcli.server.workbench import Workbench
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
@@ -39,6 +39,7 @@ __all__ = ["Beside"]
 _MOST = 600 * 2**20  # bytes of a body: the largest file that `open_picture` takes, and the line
 _WATCHED = ("/", "/v1/chat/completions", "/v1/mark", "/local/ask")  # what keeps an idle server up
 _TICK = 0.5
+_OURS: Client = ("", 0)
 
 
 class Beside:
@@ -52,6 +53,7 @@ class Beside:
         self._app: ASGIApp = app
         self._engine, self._secret, self._idle = engine, secret.encode(), idle
         self._desk: Desk = app.state.desk
+        self._bench: Workbench = app.state.bench
         self._last, self._busy = time.monotonic(), 0
         self._server: Server | None = None
 
@@ -99,10 +101,10 @@ class Beside:
         begun = False
         watch = asyncio.create_task(_gone(receive))
         try:
-            ready, requests = await asyncio.to_thread(self._prepared, asked, picture)
+            ready, requests = await self._prepared(asked, picture)
             del body, picture
             for number, request in enumerate(requests):
-                ticket = Ticket(request, ("", 0), streams=True, whole=True)
+                ticket = Ticket(request, _OURS, streams=True, whole=True)
                 watch.add_done_callback(functools.partial(self._leave, ticket))
                 self._desk.submit(ticket)
                 async for lines in _said(ticket, ready if number == 0 else None):
@@ -121,26 +123,23 @@ class Beside:
     def _leave(self, ticket: Ticket, _: object) -> None:
         self._desk.leave(ticket)
 
-    def _prepared(self, asked: dict[str, Any], data: bytes) -> tuple[dict[str, Any], list[Request]]:
+    async def _prepared(self, asked: dict[str, Any], data: bytes) -> tuple[dict[str, Any], list[Request]]:
         """The straight line of ``vip ask`` up to the engine. Raises `_Again`."""
-        doubts: list[str] = []
+        markers = tuple((kind, text) for kind, text in asked["markers"])
+        marking = Marking(markers, asked["tags"], asked["coords"], asked["box_format"])
+        sight = Sight(self._engine.side, self._engine.patch, asked["numbers"].get("fit", "pad"))
         try:
-            with noted(doubts):
-                picture = open_picture(io.BytesIO(data))
-                size = (picture.shape[1], picture.shape[0])
-                units = {"coords": asked["coords"], "box_format": asked["box_format"]}
-                markers = [parse(text, size, kind=kind, **units) for kind, text in asked["markers"]]
-                marked = mark(picture, markers, tags=asked["tags"])
-                options = {**asked["style"], **asked["numbers"]}
-                requests = [to_request(marked, one, self._engine, **options) for one in asked["questions"]]
-            if self._engine.side is not None:  # here, and not where everybody waits for it
-                square = fit(marked.picture, self._engine.side, requests[0].fit).picture
-                square.setflags(write=False)
-                requests = [replace(request, picture=square) for request in requests]
-            drawn = [render(marker) for marker in marked.markers]
+            looked = await self._bench.look(_OURS, data, marking, sight)
+            requests = await self._bench.aside(_OURS, self._requests, asked, looked)
+            drawn = [render(marker) for marker in looked.markers]
         except VipError:
             raise _Again from None
-        return {"warnings": doubts, "prompts": [one.prompt for one in requests], "markers": drawn}, requests
+        return {"warnings": looked.doubts, "prompts": [one.prompt for one in requests], "markers": drawn}, requests
+
+    def _requests(self, asked: dict[str, Any], looked: Looked) -> list[Request]:
+        prompts = [prompt_for(one, looked.markers, self._engine, **asked["style"]) for one in asked["questions"]]
+        bare = [request_for(None, prompt, self._engine, **asked["numbers"]) for prompt in prompts]
+        return [replace(request, picture=looked.seen) for request in bare]
 
     def _leave_when_idle(self) -> None:
         assert self._server is not None

@@ -2,10 +2,14 @@
 
 In this order: the name by which the server was called (against DNS rebinding), the page that a browser's request comes
 from (against cross-site posts), the token.
+
+What is answered before its body has come is read on for a while where the connection is to end with it: closed over
+what still comes it would be reset, and the client would see that in place of the answer.
 """
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import hashlib
 import hmac
@@ -17,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
 
 import orjson
+from starlette.requests import ClientDisconnect
 
 from vipcli.errors import quote
 from vipcli.server.options import Options, is_loopback
@@ -47,12 +52,13 @@ _HEADERS = {
 _PATHS = ("/", "/health", "/metrics", "/v1/models", "/v1/chat/completions", "/v1/mark")
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 _ANYWHERE = ("0.0.0.0", "::", "")
+_READ_ON_SECONDS, _READ_ON_BYTES = 10.0, 256 * 2**20
 
 
 class Gate:
-    """Stands before `app`."""
+    """Stands before `app`. metrics: None: nobody counts."""
 
-    def __init__(self, app: ASGIApp, options: Options, metrics: Metrics) -> None:
+    def __init__(self, app: ASGIApp, options: Options, metrics: Metrics | None = None) -> None:
         self._app, self._options, self._metrics = app, options, metrics
         self._names = {_bare(name) for name in (*_LOOPBACK, options.host, *options.allow_host)}
         self._token = None if options.token is None else options.token.encode()
@@ -68,10 +74,19 @@ class Gate:
             await self._app(scope, receive, send)
             return
         began, status, size, ended = time.monotonic(), 499, 0, False
+        unread = _ends_with_its_answer(scope)
+
+        async def heard() -> Message:
+            nonlocal unread
+            message = await receive()
+            unread = unread and message.get("more_body", False)
+            return message
 
         async def counted(message: Message) -> None:
             nonlocal status, size, ended
             if message["type"] == "http.response.start":
+                if unread:
+                    await _read_on(receive)
                 status = message["status"]
                 given = {name.lower() for name, _ in message["headers"]}
                 message["headers"] = [
@@ -84,7 +99,9 @@ class Gate:
             await send(message)
 
         try:
-            await self._admitted(scope, receive, counted)
+            await self._admitted(scope, heard, counted)
+        except ClientDisconnect:  # in the middle of its body
+            pass
         except Exception as error:
             if status == 499:
                 await _refuse(Refusal(500, f"the server failed: unexpected {type(error).__name__}"), counted)
@@ -110,7 +127,8 @@ class Gate:
         except Refusal as refusal:
             await _refuse(refusal, send)
             return
-        await self._app(scope, receive, send)
+        as_get = {"method": "GET"} if scope["method"] == "HEAD" else {}  # of whose answer the body isn't sent
+        await self._app({**scope, **as_get}, receive, send)
 
     def _check_host(self, headers: Mapping[str, str]) -> None:
         host = _bare(headers.get("host", ""), port=True)
@@ -153,7 +171,8 @@ class Gate:
     def _note(self, scope: Scope, status: int, size: int, seconds: float) -> None:
         path = scope["path"]
         known = path if path in _PATHS else "/static" if path.startswith("/static/") else "other"
-        self._metrics.request(known, status)
+        if self._metrics is not None:
+            self._metrics.request(known, status)
         if self._options.log is not None:
             method = quote(scope["method"], 16)
             self._options.log(f"{method} {quote(path)} {status} {size} bytes {1000 * seconds:.0f} ms")
@@ -205,6 +224,25 @@ def _is_address(host: str) -> bool:
     except ValueError:
         return is_loopback(host)
     return True
+
+
+def _ends_with_its_answer(scope: Scope) -> bool:
+    """Whether a request has a body that its client sends whatever is answered, on a connection that then ends."""
+    headers = dict(scope["headers"])
+    has_body = headers.get(b"content-length", b"0") != b"0" or b"transfer-encoding" in headers
+    closes = scope["http_version"] == "1.0" or headers.get(b"connection", b"").strip().lower() == b"close"
+    return has_body and closes and b"expect" not in headers
+
+
+async def _read_on(receive: Receive) -> None:
+    """Take what still comes of a body that nobody wants, for a bounded time and amount."""
+    size, more = 0, True
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(_READ_ON_SECONDS):
+            while more and size <= _READ_ON_BYTES:
+                message = await receive()
+                size += len(message.get("body", b""))
+                more = message.get("more_body", False)
 
 
 async def _refuse(refusal: Refusal, send: Send) -> None:

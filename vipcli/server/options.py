@@ -26,7 +26,8 @@ class Limits:
     it. tokens: of an answer. text: characters of all messages. depth: of the JSON. connections: open ones, of which one
     client may have half. waiting: questions that aren't being answered yet, of which one client may have a quarter.
     header_seconds, body_seconds, write_seconds: for a request's head, for its body, and for a client to take what is
-    ready for it. idle_seconds: for which a connection is kept for the next request.
+    ready for it. picture_seconds: for opening a picture and drawing on it. idle_seconds: for which a connection is kept
+    for the next request.
     """
 
     body: int = 32 * 2**20
@@ -40,6 +41,7 @@ class Limits:
     waiting: int = 256
     header_seconds: float = 10.0
     body_seconds: float = 30.0
+    picture_seconds: float = 30.0
     write_seconds: float = 30.0
     idle_seconds: float = 60.0
 

@@ -5,7 +5,6 @@ Who may come in is up to the `Gate` of the server, with a token that is made for
 
 from __future__ import annotations
 
-import logging
 import re
 import secrets
 import warnings
@@ -24,8 +23,8 @@ from vipcli.server.connections import limited
 from vipcli.server.files import file_response, page_files
 from vipcli.server.gate import Gate
 from vipcli.server.options import Limits, Options
-from vipcli.server.refusals import Refusal, as_refusal
-from vipcli.server.running import listen
+from vipcli.server.refusals import Refusal, refused
+from vipcli.server.running import hush, listen
 
 if TYPE_CHECKING:
     import numpy as np
@@ -53,10 +52,7 @@ def pick(picture: np.ndarray, name: str, ready: Callable[[str], None]) -> tuple[
     options = Options(token=secrets.token_urlsafe(24))
     listening = listen(options.host, 0)
     try:
-        for one in ("uvicorn", "uvicorn.error", "uvicorn.access", "asyncio"):
-            logger = logging.getLogger(one)
-            logger.addHandler(logging.NullHandler())
-            logger.propagate = False
+        hush()
         app = picking_app(picture, name, done, options)
         http = limited(Limits(idle_seconds=300.0))
         config = uvicorn.Config(
@@ -80,9 +76,9 @@ def picking_app(
     size = (picture.shape[1], picture.shape[0])
     files, png = page_files(), _png(picture)
     app = FastAPI(title="vip pick", docs_url=None, redoc_url=None, openapi_url=None)
-    app.add_middleware(Gate, options=options, metrics=_Uncounted())  # type: ignore[arg-type]
-    app.add_exception_handler(VipError, _refused)
-    app.add_exception_handler(HTTPException, _refused)
+    app.add_middleware(Gate, options=options)
+    app.add_exception_handler(VipError, refused)
+    app.add_exception_handler(HTTPException, refused)
 
     @app.get("/")
     async def page() -> Response:
@@ -119,13 +115,6 @@ def picking_app(
     return app
 
 
-class _Uncounted:
-    """Metrics that nobody reads."""
-
-    def request(self, path: str, status: int) -> None:
-        """Forget it."""
-
-
 def _markers(body: bytes, size: tuple[int, int]) -> tuple[Marker, ...]:
     try:
         texts = orjson.loads(body)["markers"]
@@ -144,15 +133,6 @@ def _markers(body: bytes, size: tuple[int, int]) -> tuple[Marker, ...]:
     except MarkerError as error:
         raise Refusal(400, str(error), param="markers") from error
     return markers
-
-
-async def _refused(_: Request, error: Exception) -> Response:
-    if isinstance(error, HTTPException):
-        refusal = Refusal(error.status_code, "there is nothing here")
-    else:
-        assert isinstance(error, VipError)
-        refusal = as_refusal(error)
-    return Response(orjson.dumps(refusal.body), refusal.status, refusal.headers, "application/json")
 
 
 def _png(picture: np.ndarray) -> bytes:

@@ -17,6 +17,7 @@ from vipcli.server.refusals import Refusal
 __all__ = ["bytes_of", "decoded"]
 
 _DATA = re.compile(r"data:[^,]{0,200}?;base64,", re.I)
+_BLANK = re.compile(r"\s")  # as base64 and MIME break lines
 
 
 async def bytes_of(drawing: Drawing, options: Options) -> bytes:
@@ -40,8 +41,9 @@ def decoded(drawing: Drawing) -> bytes | None:
     head = _DATA.match(drawing.url)
     if head is None:
         raise Refusal(400, "a data: URI must hold base64: data:image/png;base64,...", param=drawing.param)
+    text = drawing.url[head.end() :]
     try:
-        data = base64.b64decode(drawing.url[head.end() :], validate=True)
+        data = base64.b64decode("".join(text.split()) if _BLANK.search(text) else text, validate=True)
     except ValueError:  # binascii.Error, or letters beyond ASCII
         raise Refusal(400, "the data: URI holds broken base64", param=drawing.param) from None
     if not data:

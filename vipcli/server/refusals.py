@@ -4,10 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
+import orjson
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
 from vipcli.errors import ModelError, VipError, plain
 
-__all__ = ["Refusal", "as_refusal"]
+__all__ = ["Refusal", "as_refusal", "refused"]
 
+_HTTP = {404: "there is nothing here", 405: "not by this method"}
 _TYPES = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
 
 
@@ -22,6 +28,9 @@ class Refusal(VipError):
     ) -> None:
         super().__init__(message)
         self.status, self.param, self.code, self.after = status, param, code, after
+
+    def __reduce__(self) -> tuple[Any, ...]:  # as exceptions with more than a message need it to be pickled
+        return _restored, (self.status, str(self), self.param, self.code, self.after)
 
     @property
     def body(self) -> dict[str, Any]:
@@ -42,3 +51,18 @@ def as_refusal(error: VipError, param: str | None = None) -> Refusal:
     if isinstance(error, Refusal):
         return error
     return Refusal(500 if isinstance(error, ModelError) else 400, str(error), param=param)
+
+
+async def refused(_: Request, error: Exception) -> Response:
+    """What an application answers where its endpoint raised a `VipError` or an `HTTPException`."""
+    headers: dict[str, str] = {}
+    if isinstance(error, HTTPException):
+        headers = dict(error.headers or {})
+        error = Refusal(error.status_code, _HTTP.get(error.status_code, str(error.detail)))
+    assert isinstance(error, VipError)
+    refusal = as_refusal(error)
+    return Response(orjson.dumps(refusal.body), refusal.status, {**headers, **refusal.headers}, "application/json")
+
+
+def _restored(status: int, message: str, param: str | None, code: str | None, after: int | None) -> Refusal:
+    return Refusal(status, message, param=param, code=code, after=after)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from vipcli.server.beside import Beside
 
-__all__ = ["Listening", "listen", "serve"]
+__all__ = ["Listening", "hush", "listen", "serve"]
 
 _STOPPED_AT_ONCE = 130
 
@@ -63,6 +63,14 @@ def listen(host: str, port: int) -> Listening:
     return Listening(sock, host)
 
 
+def hush() -> None:
+    """Keep uvicorn and asyncio from saying anything: it may be of a request."""
+    for name in ("uvicorn", "uvicorn.error", "uvicorn.access", "asyncio"):
+        logger = logging.getLogger(name)
+        logger.addHandler(logging.NullHandler())
+        logger.propagate = False
+
+
 class Server(uvicorn.Server):
     """uvicorn's, which at the first signal stops taking questions and finishes answers, and at the second ends."""
 
@@ -91,10 +99,7 @@ def serve(
     also: further sockets to listen on. ready: called with the server just before it begins; in another thread than the
     main one, its `Server.stop` is the way to end it.
     """
-    for name in ("uvicorn", "uvicorn.error", "uvicorn.access", "asyncio"):  # what they say may be of a request
-        logger = logging.getLogger(name)
-        logger.addHandler(logging.NullHandler())
-        logger.propagate = False
+    hush()
     limits = options.limits
     config = uvicorn.Config(
         app,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import errno
 import multiprocessing
 import os
@@ -134,6 +135,7 @@ class _Training:
         self._began, self._first = time.monotonic(), self._step
         since, shown = self._began, self._step
         drawn = iter(self._loader())
+        _end_with(stack, drawn)
         while self._step < its.steps:
             batches = [_drawn(next(drawn)) for _ in range(its.accumulate)]
             weight, stopped = self._agree(batches)
@@ -339,6 +341,24 @@ def _begin_worker(_: int) -> None:
     torch.set_num_threads(1)
     for number in (signal.SIGINT, signal.SIGTERM):  # they may reach all processes; the training itself ends these
         signal.signal(number, signal.SIG_IGN)
+
+
+def _end_with(stack: ExitStack, drawn: Any) -> None:
+    """End the processes behind `drawn` with `stack`, or else with this process.
+
+    Left to itself torch ends them once nothing refers to `drawn`, and the traceback of an error does for long. At its
+    exit Python would then send them SIGTERM, which they ignore, and wait for them for ever.
+    """
+
+    def end() -> None:
+        if workers := getattr(drawn, "_workers", ()):  # none where this process draws by itself
+            drawn._shutdown_workers()
+        for worker in workers:
+            worker.kill()  # one that hangs
+
+    atexit.register(end)
+    stack.callback(atexit.unregister, end)
+    stack.callback(end)
 
 
 @contextmanager

@@ -151,9 +151,9 @@ def batch(
     """
     from vipcli.batch import Asking, Facts, Journal, MarkerText, Work, Workers, cores, open_source, run, run_on_ray
     from vipcli.cli.batch.dry_run import dry_run
-    from vipcli.cli.batch.engines import check_engine, open_engine_for_batch
+    from vipcli.cli.batch.engines import batch_size_of, check_engine, open_engine_for_batch, weights_of
     from vipcli.cli.batch.outputs import outputs_of, write_outputs
-    from vipcli.cli.batch.progress import show_progress
+    from vipcli.cli.batch.progress import count_items, show_progress
     from vipcli.cli.batch.stopping import stoppable
     from vipcli.config import load_settings
     from vipcli.engine import is_address, open_engine, resolve
@@ -184,13 +184,13 @@ def batch(
     if only_show:
         return dry_run(source, sample, name, style, options, tags=tags, strict=strict)
     outputs = outputs_of(output, html, annotated, source)
-    at_once = _batch_size(batch_size)
+    at_once = batch_size_of(batch_size)
     flags = {"device": device, "dtype": dtype, "device_map": device_map, "load_in": load_in}
     placing: dict[str, Any] = {flag: value for flag, value in flags.items() if value is not None}
     usual = {"device": settings.device, "dtype": settings.dtype}
     with stoppable() as stopped:
         server = open_engine(name, model=model if engine else None, **placing) if is_address(name) else None
-        job = {"model": server.name if server else resolve(name).name, "weights": _weights(name)}
+        job = {"model": server.name if server else resolve(name).name, "weights": weights_of(name)}
         settled = {**style, **options, "tags": tags, "dtype": dtype or settings.dtype}
         job |= {key: str(value) for key, value in settled.items()}
         journal = Journal(outputs.journal, job)
@@ -215,28 +215,10 @@ def batch(
                 )
             try:
                 with journal, closing(asked):
-                    failed = show_progress(asked, source, sample, outputs.journal, quiet=quiet)
+                    failed = show_progress(asked, lambda: count_items(source, sample), outputs.journal, quiet=quiet)
                     write_outputs(source, outputs, sample, pool, facts, about, quote_formulas)
             except KeyboardInterrupt:
                 file = quote(str(outputs.journal))
                 console.note(f"vip: stopped; {file} has {journal.rows} lines, and the same command goes on from there")
                 return stopped.code
     return 3 if failed else 0
-
-
-def _batch_size(text: str) -> int | None:
-    if text == "auto":
-        return None
-    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= 4096:
-        raise UsageError(f"--batch-size {quote(text)}: use auto or a number from 1 to 4096")
-    return int(text)
-
-
-def _weights(name: str) -> str:
-    """What tells a model's weights from others; of a server nothing is known."""
-    from vipcli.engine import fingerprint, is_address, located, resolve
-
-    if is_address(name):
-        return "on a server"
-    folder = located(resolve(name))
-    return "unknown" if folder is None else fingerprint(folder)

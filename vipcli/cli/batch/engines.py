@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 from vipcli.cli.inputs import open_model
 from vipcli.engine import is_address
-from vipcli.errors import UsageError
+from vipcli.errors import UsageError, quote
 
 if TYPE_CHECKING:
     from vipcli.batch import Fleet
     from vipcli.engine import Engine
 
-__all__ = ["check_engine", "open_engine_for_batch"]
+__all__ = ["batch_size_of", "check_engine", "open_engine_for_batch", "weights_of"]
 
 _MOST = 256  # processes, or actors
 
@@ -43,3 +43,22 @@ def open_engine_for_batch(
         raise UsageError("--device-map spreads one model over the GPUs: leave --workers out")
     model = resolve(name)
     return Fleet.of(model, model.name if name == "auto" else name, workers, **placing)
+
+
+def batch_size_of(text: str) -> int | None:
+    """``--batch-size`` as a number; None for ``auto``. Raises `UsageError`."""
+    if text == "auto":
+        return None
+    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= 4096:
+        raise UsageError(f"--batch-size {quote(text)}: use auto or a number from 1 to 4096")
+    return int(text)
+
+
+def weights_of(name: str) -> str:
+    """What tells a model's weights from others; of a server nothing is known."""
+    from vipcli.engine import fingerprint, located, resolve
+
+    if is_address(name):
+        return "on a server"
+    folder = located(resolve(name))
+    return "unknown" if folder is None else fingerprint(folder)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +14,7 @@ from vipcli.errors import plain, quote
 if TYPE_CHECKING:
     from vipcli.batch import Event, Source
 
-__all__ = ["show_progress"]
+__all__ = ["count_items", "show_progress"]
 
 _FAILURES = 5  # that are shown one by one
 _COUNTED = 50_000_000  # bytes of a source up to which its items are counted for the bar
@@ -43,15 +43,18 @@ class _Tally:
 
 
 def show_progress(
-    events: Generator[Event, None, int], source: Source, sample: int | None, output: Path, *, quiet: bool
+    events: Generator[Event, None, int], total: Callable[[], int | None], output: Path, *, quiet: bool
 ) -> int:
-    """Show the events of `vipcli.batch.run` as they come, and what they came to. Returns how many items failed."""
+    """Show the events of `vipcli.batch.run` as they come, and what they came to. Returns how many items failed.
+
+    total: counts the items, for the bar; None where that would take long.
+    """
     tally = _Tally()
 
     def counted() -> Iterator[Event]:
         tally.skipped = yield from events  # also where all were answered before, and no event came
 
-    with _bar(source, sample, tally, quiet) as advance:
+    with _bar(total, tally, quiet) as advance:
         for event in counted():
             tally.add(event)
             if event.row["answer"] is None and tally.failed <= _FAILURES:
@@ -75,7 +78,7 @@ def _summarize(tally: _Tally, output: Path) -> None:
 
 
 @contextmanager
-def _bar(source: Source, sample: int | None, tally: _Tally, quiet: bool) -> Iterator[Any]:
+def _bar(total: Callable[[], int | None], tally: _Tally, quiet: bool) -> Iterator[Any]:
     """What is to be called after every item; on a terminal it moves a bar on stderr."""
     if quiet or not console.is_live_stderr():
         yield lambda: None
@@ -90,7 +93,7 @@ def _bar(source: Source, sample: int | None, tally: _Tally, quiet: bool) -> Iter
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=console.stderr_console(), transient=True) as progress:
-        task = progress.add_task("", total=_count(source, sample), rates="", failed="")
+        task = progress.add_task("", total=total(), rates="", failed="")
         shown = 0.0
 
         def advance() -> None:
@@ -105,7 +108,7 @@ def _bar(source: Source, sample: int | None, tally: _Tally, quiet: bool) -> Iter
         yield advance
 
 
-def _count(source: Source, sample: int | None) -> int | None:
+def count_items(source: Source, sample: int | None) -> int | None:
     """How many items there are; None where counting them would take long."""
     if source.path is not None and source.path.is_file() and source.path.stat().st_size > _COUNTED:
         return sample

@@ -1,5 +1,7 @@
 // What the server is asked: the one file that sends anything.
 
+const BROKEN_OFF = "The server broke off in the middle of its answer. Is vip still running?";
+
 /** Its model and whether it is well. */
 export async function health() {
   return (await answered("/health")).json();
@@ -24,6 +26,7 @@ export async function* ask(model, messages, signal) {
     if (choice?.finish_reason) yield { finish: choice.finish_reason };
     if (chunk.vip) yield { warnings: chunk.vip.warnings ?? [], markers: chunk.vip.markers ?? [] };
   }
+  throw new Error(BROKEN_OFF);
 }
 
 /** What is to be picked on, and who it is for. */
@@ -66,7 +69,9 @@ async function* events(stream) {
   let text = "";
   try {
     for (;;) {
-      const { value, done } = await reader.read();
+      const { value, done } = await reader.read().catch((error) => {
+        throw error.name === "AbortError" ? error : new Error(BROKEN_OFF);
+      });
       if (done) return;
       text += value;
       const blocks = text.split(/\r?\n\r?\n/);

@@ -1,0 +1,103 @@
+"""``vip eval`` asks a model: answers go into a journal as those of ``vip batch``, and what they come to beside it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from vipcli.cli import console
+from vipcli.cli.batch.engines import batch_size_of, open_engine_for_batch, weights_of
+from vipcli.cli.batch.progress import show_progress
+from vipcli.cli.batch.stopping import stoppable
+from vipcli.cli.eval.judged import Judging, check_judging
+from vipcli.cli.eval.outputs import write_all
+from vipcli.cli.inputs import make_folder, open_wanted, prompt_style_of, server_address
+from vipcli.config import load_settings
+from vipcli.errors import UsageError, quote
+
+if TYPE_CHECKING:
+    from vipcli.evaluation import Plan
+
+__all__ = ["Answering", "ask_plan"]
+
+
+@dataclass(frozen=True)
+class Answering:
+    """What answers, as the flags say; `placing` are those of `vipcli.open_engine`."""
+
+    model: str | None
+    engine: str | None
+    workers: int | None
+    placing: Mapping[str, str | None]
+    batch_size: str
+    system: str | None
+    prompt_style: str | None
+
+
+def ask_plan(
+    plan: Plan, answering: Answering, judging: Judging | None, output: Path, *, quiet: bool, verbose: bool
+) -> int:
+    """Ask everything that the journal in `output` lacks, and write what it all comes to. Returns the exit code."""
+    from vipcli.batch import Facts, Journal, Workers, cores
+    from vipcli.engine import resolve
+    from vipcli.evaluation import ask, scored
+    from vipcli.evaluation.captions import need_pycocoevalcap
+
+    settings = load_settings()
+    at_once = batch_size_of(answering.batch_size)
+    server = server_address(answering.engine, answering.model, settings)
+    if server is not None and answering.workers is not None:
+        raise UsageError("--workers is for models that vip runs; a server has chosen for itself")
+    style: dict[str, Any] = {
+        "system": answering.system,
+        "prompt_style": prompt_style_of(settings, answering.prompt_style),
+    }
+    with console.status("reading the data", quiet=quiet):
+        rules = Counter(case.rule for _, case in plan.cases())  # what is missing is said before a model is loaded
+    if not rules:
+        raise UsageError(f"{plan.task.name}: there is no question in its data")
+    check_judging(judging, rules, plan.task.name)
+    if "caption" in rules:
+        need_pycocoevalcap()
+    make_folder("--output", output)
+    usual = {"device": settings.device, "dtype": settings.dtype}
+    given = {flag: value for flag, value in answering.placing.items() if value is not None}
+    name = server or answering.model or settings.model
+    with stoppable() as stopped:
+        remote = None
+        if server is not None:
+            remote = open_wanted(server, answering.model, settings, given, quiet=quiet, verbose=verbose)
+        job = {
+            "task": plan.task.name,
+            "split": plan.reading.split,
+            "data": str(plan.reading.folder and plan.reading.folder.resolve()),
+            "style": str(plan.reading.style and plan.reading.style.name),
+            "model": remote.name if remote else resolve(name).name,
+            "weights": weights_of(name),
+            "dtype": str(given.get("dtype") or settings.dtype),
+            **{key: str(value) for key, value in style.items()},
+        }
+        path = output / "answers.jsonl"
+        journal = Journal(path, job)
+        journal.check()
+        with Workers(min(8, max(1, cores() - 1))) as pool:  # they start while the model is loaded
+            engine = remote or open_engine_for_batch(
+                name, answering.workers, {**usual, **given}, quiet=quiet, verbose=verbose
+            )
+            facts = Facts(side=engine.side, patch=engine.patch, special_tokens=frozenset(engine.special_tokens))
+            options = {"fit": plan.task.fit, "max_new_tokens": plan.task.max_new_tokens}
+            asked = ask(plan, engine, journal, path, pool, facts, at_once=at_once, options=options, **style)
+            try:
+                with journal, closing(asked):
+                    failed = show_progress(asked, rules.total, path, quiet=quiet)
+                    lines = list(scored(plan, path))
+                    write_all(plan, lines, judging, output, pool, facts, {**job, **options}, quiet=quiet)
+            except KeyboardInterrupt:
+                where = quote(str(output))
+                console.note(f"vip: stopped; what was answered is in {where}, and the same command goes on from there")
+                return stopped.code
+    return 3 if failed else 0

@@ -1,0 +1,35 @@
+"""``vip eval --compare A B``: two runs over the same questions, item by item."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from vipcli.cli.eval.outputs import show_tables
+from vipcli.cli.inputs import make_folder
+from vipcli.errors import UsageError, quote
+from vipcli.files import write_whole
+
+__all__ = ["show_comparison"]
+
+
+def show_comparison(a: Path, b: Path, output: Path | None) -> int:
+    """Show the comparison of two RESULTS folders, and write it into `output` where that is given."""
+    from vipcli.evaluation import compare, read_lines
+    from vipcli.evaluation.tables import comparison_tables, to_json, to_markdown
+
+    names = (a.name, b.name) if a.name != b.name else (str(a), str(b))
+    found = compare(read_lines(_lines_of(a)), read_lines(_lines_of(b)), a=names[0], b=names[1])
+    tables = comparison_tables(found)
+    if output is not None:
+        make_folder("--output", output)
+        write_whole(to_json(found), output / "comparison.json")
+        write_whole(to_markdown(tables).encode(), output / "comparison.md")
+    show_tables(tables)
+    return 0
+
+
+def _lines_of(folder: Path) -> Path:
+    path = folder / "scored.jsonl"
+    if not path.is_file():
+        raise UsageError(f"--compare: {quote(str(folder))} has no scored.jsonl: name a RESULTS folder of vip eval")
+    return path

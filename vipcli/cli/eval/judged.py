@@ -1,0 +1,77 @@
+"""Who judges the answers of ``vip eval``: a server, or nobody; and what it says."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from vipcli.cli import console
+from vipcli.config import cache_folder
+from vipcli.errors import UsageError, quote
+
+if TYPE_CHECKING:
+    from vipcli.engine import Engine
+    from vipcli.evaluation import Case, Line
+
+__all__ = ["Judging", "check_judging", "judge_lines", "judging_of"]
+
+_MOST = 100  # runs
+
+
+@dataclass(frozen=True, eq=False)
+class Judging:
+    """The judge, how often each answer is judged, and the file of its replies. engine: None: nobody judges."""
+
+    engine: Engine | None
+    runs: int = 1
+    cache: Path | None = None
+
+    @property
+    def facts(self) -> dict[str, str | int]:
+        """What a manifest should know."""
+        return {"judge": "none"} if self.engine is None else {"judge": self.engine.name, "judge runs": self.runs}
+
+
+def judging_of(judge: str | None, model: str | None, runs: int) -> Judging | None:
+    """What ``--judge`` and the flags that go with it say; None where it isn't given. Raises `UsageError`."""
+    from vipcli.engine import is_address, open_engine
+
+    if not 1 <= runs <= _MOST:
+        raise UsageError(f"--judge-runs {runs}: use a number from 1 to {_MOST}")
+    if judge is None or judge == "none":
+        for flag, given in (("--judge-model", model is not None), ("--judge-runs", runs != 1)):
+            if given:
+                raise UsageError(f"{flag} goes with --judge URL")
+        return None if judge is None else Judging(None)
+    if not is_address(judge):
+        raise UsageError(f"--judge {quote(judge)}: give the http(s):// address of a server, or none")
+    folder = cache_folder()
+    if folder is None:
+        raise UsageError("--judge: there is no home folder to keep its replies in: set XDG_CACHE_HOME")
+    return Judging(open_engine(judge, model=model), runs, folder / "judge.sqlite")
+
+
+def check_judging(judging: Judging | None, rules: Collection[str], task: str) -> None:
+    """Raise a `UsageError` where answers are to be judged and nobody is named, or the other way round."""
+    if "judged" in rules and judging is None:
+        raise UsageError(f"{task} is scored by a judge: name a server, --judge URL, or leave it unscored, --judge none")
+    if "judged" not in rules and judging is not None:
+        raise UsageError(f"--judge: {task} is scored without one")
+
+
+def judge_lines(judging: Judging | None, lines: list[Line], cases: Iterable[Case], *, quiet: bool) -> list[Line]:
+    """The lines with the judge's scores, as far as it has any; says how far its runs lie apart."""
+    from vipcli.evaluation.judging import judge, run_means
+
+    if judging is None or judging.engine is None or judging.cache is None:
+        return lines
+    with console.status(f"asking {judging.engine.name} to judge", quiet=quiet):
+        judging.cache.parent.mkdir(parents=True, exist_ok=True)
+        judged = list(judge(judging.engine, lines, cases, runs=judging.runs, cache=judging.cache))
+    means = run_means(one for one in judged if one.line.variant == "")
+    if len(means) > 1 and not quiet:
+        shown = ", ".join(f"{100 * mean:.1f}" for mean in means)
+        console.note(f"vip: the judge's runs: {shown}")
+    return [one.line for one in judged]

@@ -1,0 +1,96 @@
+"""What ``vip eval`` writes into its folder, and the table that it shows."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from vipcli.cli import console
+from vipcli.cli.eval.judged import Judging, judge_lines
+from vipcli.errors import OutputError, quote
+from vipcli.files import write_whole
+
+if TYPE_CHECKING:
+    from vipcli.batch import Facts, Workers
+    from vipcli.evaluation import Line, Plan
+    from vipcli.evaluation.tables import Table
+
+__all__ = ["show_tables", "write_all"]
+
+_SHOWN = 10_000  # questions on the page
+
+
+def write_all(
+    plan: Plan,
+    lines: list[Line],
+    judging: Judging | None,
+    output: Path,
+    pool: Workers,
+    facts: Facts,
+    about: Mapping[str, Any],
+    *,
+    quiet: bool,
+) -> None:
+    """Score what is still without a score, write everything into `output`, and show the figures on stdout.
+
+    about: of the run, for the manifest and the head of the page. Raises `VipError` where something can't be written.
+    """
+    from vipcli.evaluation import results_of, write_lines
+    from vipcli.evaluation.captions import with_caption_scores
+    from vipcli.evaluation.manifest import write_manifest
+    from vipcli.evaluation.official import write_official
+    from vipcli.evaluation.report import write_report
+    from vipcli.evaluation.running import thumbnails
+    from vipcli.evaluation.tables import result_tables, to_json, to_markdown
+
+    rules = {case.id: case.rule for _, case in plan.cases()}
+    lines = judge_lines(judging, lines, (case for _, case in plan.cases()), quiet=quiet)
+    notes: tuple[str, ...] = ()
+    if "caption" in rules.values():
+        with console.status("weighing the captions", quiet=quiet):
+            lines, notes = with_caption_scores(lines)
+    results = results_of(lines, plan.task, plan.reading.split)
+    tables = result_tables(results)
+    facts_of_run = {
+        **about,
+        **({} if judging is None else judging.facts),
+        "questions": len(lines),
+        "control": plan.control,
+        "styles": [style.name for style in plan.styles],
+        "limit": plan.reading.limit,
+        "prompt": "answers.jsonl has the prompt of every question",
+        "seed": "greedy: nothing is drawn at random",
+    }
+    head = {name: str(about[name]) for name in ("model", "task", "split") if about.get(name)}
+    head["command"] = " ".join(["vip", *sys.argv[1:]])
+    try:
+        write_lines(lines, output / "scored.jsonl")
+        write_whole(to_json(results), output / "results.json")
+        write_whole((to_markdown(tables) + "".join(f"\n{note}\n" for note in notes)).encode(), output / "results.md")
+        write_manifest(output / "manifest.json", ["vip", *sys.argv[1:]], facts_of_run)
+        if "judged" in rules.values():
+            answers = {line.id: line.answer for line in lines if line.variant == "" and line.answer is not None}
+            write_official(output / "official.json", answers)
+        with console.status("drawing the page", quiet=quiet):
+            shown = thumbnails(plan, lines, pool, facts, _SHOWN)
+            write_report(output / "report.html", shown, results, title=f"vip eval {plan.task.name}", about=head)
+    except OSError as error:
+        raise OutputError(f"{quote(str(output))} can't be written: {error.strerror}") from error
+    show_tables(tables, notes)
+    if not quiet:
+        console.note(f"vip: all of it is in {quote(str(output))}: report.html to look at, scored.jsonl to go on with")
+
+
+def show_tables(tables: Iterable[Table], notes: Iterable[str] = ()) -> None:
+    """Tables on stdout: drawn on a terminal, as Markdown in a pipe."""
+    from vipcli.evaluation.tables import to_markdown
+
+    if console.is_lively_stdout():
+        for table in tables:
+            console.show_table(table.title, table.columns, table.rows, table.notes)
+    else:
+        console.lines(to_markdown(tables))
+    for note in notes:
+        console.line(note)

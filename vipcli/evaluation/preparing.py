@@ -1,0 +1,76 @@
+"""A case made ready for the model, in a process beside it: its picture opened or drawn, and marked as its variant says.
+
+Variants: as the task has it, its markers ``removed``, or each ``moved`` to another place of the picture.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from vipcli.batch import Facts, Item
+from vipcli.batch.preparing import Prepared, as_seen, markers_on, opened, small_jpeg
+from vipcli.evaluation.exam import Question
+from vipcli.evaluation.tasks.synthetic import draw_scene
+from vipcli.markers import Marker, parse, render
+from vipcli.pointing import Marked, mark
+
+__all__ = ["MOVED", "REMOVED", "prepare_case", "thumbnail_of"]
+
+REMOVED, MOVED = "removed", "moved"
+_TRIES = 64
+
+
+def prepare_case(item: Item, facts: Facts) -> Prepared:
+    """Make a case ready; see `vipcli.batch.preparing.prepare`."""
+    scene = _scene(item)
+    if scene is None:
+        return as_seen(lambda: _marked(item, facts, None), item.question, facts)
+    prepared = as_seen(lambda: _marked(item, facts, scene), scene.text.replace("@", "@@"), facts)
+    return replace(prepared, fields=_facts_of(scene))
+
+
+def thumbnail_of(item: Item, facts: Facts) -> bytes | None:
+    """A small JPEG of a case's marked picture; None where it can't be had."""
+    return small_jpeg(lambda: _marked(item, facts, _scene(item)))
+
+
+def _scene(item: Item) -> Question | None:
+    return draw_scene(item.image) if item.image is not None and item.image.startswith("scene:") else None
+
+
+def _facts_of(scene: Question) -> dict[str, Any]:
+    """What of a scene's question is known only now."""
+    rows = ["one marker", scene.row] if scene.row.startswith("one marker: ") else [scene.row]
+    return {"question": scene.text, "truth": scene.truth, "groups": {"ability": rows}}
+
+
+def _marked(item: Item, facts: Facts, scene: Question | None) -> Marked:
+    if scene is None:
+        picture = opened(item)
+        markers = markers_on(picture, item)
+    else:
+        picture = scene.picture
+        size = (picture.shape[1], picture.shape[0])
+        markers = [parse(render(marker), size) for marker in scene.markers]  # as a user's text
+    variant = item.fields.get("variant")
+    if variant == REMOVED:
+        markers = []
+    elif variant == MOVED:
+        seed = int(hashlib.blake2b(f"{item.image}{item.question}".encode(), digest_size=8).hexdigest(), 16)
+        rng = np.random.default_rng(seed)
+        markers = [_elsewhere(rng, marker, picture.shape[1], picture.shape[0]) for marker in markers]
+    return mark(picture, markers, tags=facts.tags)
+
+
+def _elsewhere(rng: np.random.Generator, marker: Marker, width: int, height: int) -> Marker:
+    """A marker at a random place where it overlaps least, of a few, with where it was: mostly not at all."""
+    x1, y1, x2, y2 = marker.bounds
+    across, down = rng.uniform(-x1, max(-x1, width - x2), _TRIES), rng.uniform(-y1, max(-y1, height - y2), _TRIES)
+    shared = np.clip(x2 - x1 - abs(across), 0, None) * np.clip(y2 - y1 - abs(down), 0, None)
+    near = np.maximum(abs(across) / (x2 - x1 + 1), abs(down) / (y2 - y1 + 1))  # of a point, whose box has no area
+    best = int(np.argmin(shared + 1e-3 * (near < 1)))
+    return marker.moved(float(across[best]), float(down[best]))

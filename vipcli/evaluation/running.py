@@ -1,0 +1,202 @@
+"""The one loop of all tasks: load -> mark -> prompt -> batch -> score.
+
+Everything that is asked is one job of `vipcli.batch`: the task's cases, and the same ones again for each variant of
+their markers. Questions that follow another one are asked when that one has its answer.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from vipcli.batch import BadItem, Event, Facts, Item, Journal, Source, Workers, read_rows, run
+from vipcli.batch.feeding import Answering
+from vipcli.evaluation.answers import score
+from vipcli.evaluation.cases import Case, Reading, Task
+from vipcli.evaluation.lines import PLAIN, Line
+from vipcli.evaluation.preparing import MOVED, REMOVED, prepare_case, thumbnail_of
+from vipcli.evaluation.styles import Style
+from vipcli.prompt import Turn
+
+__all__ = ["Plan", "ask", "given", "scored", "thumbnails"]
+
+_AHEAD = 64  # thumbnails made ahead of the report
+
+Rows = Mapping[str, Mapping[str, Any]]
+"""The last row of each id in the journal."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is asked: a task's cases as `reading` has them, and the same ones with their markers left out and moved
+    (`control`), and drawn in each of `styles`.
+    """
+
+    task: Task
+    reading: Reading
+    control: bool = False
+    styles: tuple[Style, ...] = ()
+
+    def cases(self) -> Iterator[tuple[str, Case]]:
+        """(variant, case) of everything that is asked, always in the same order. Raises `UsageError` as `Task.read`."""
+        for case in self.task.read(self.reading):
+            yield PLAIN, case
+            if self.control:
+                yield REMOVED, case
+                yield MOVED, case
+        for style in self.styles:
+            for case in self.task.read(replace(self.reading, style=style)):
+                yield style.name, case
+
+
+def ask(
+    plan: Plan,
+    engine: Answering,
+    journal: Journal,
+    path: Path,
+    workers: Workers,
+    facts: Facts,
+    **how: Any,
+) -> Generator[Event, None, int]:
+    """Ask `engine` what `journal` has no answer for yet; its file lies at `path`. how: see `vipcli.batch.run`."""
+    facts = replace(facts, prepare=prepare_case, fit=plan.task.fit)
+    skipped = yield from run(_source(plan, None), engine, journal, workers, facts, **how)
+    if any(case.before is not None for _, case in plan.cases()):
+        skipped += yield from _after(run(_source(plan, _rows(path)), engine, journal, workers, facts, **how), skipped)
+    return skipped
+
+
+def _after(events: Generator[Event, None, int], skipped: int) -> Generator[Event, None, int]:
+    """Events of a second part, told as those of the whole."""
+    try:
+        while True:
+            event = next(events)
+            yield replace(event, skipped=event.skipped + skipped)
+    except StopIteration as end:
+        return int(end.value)
+
+
+def _source(plan: Plan, answered: Rows | None) -> Source:
+    """The items that stand alone or, where the answers to those are given, the ones that follow them."""
+
+    def items() -> Iterator[Item | BadItem]:
+        for variant, case in plan.cases():
+            if (case.before is None) == (answered is None):
+                yield _item(variant, case, answered or {})
+
+    return Source(plan.task.name, None, items)
+
+
+def _item(variant: str, case: Case, answered: Rows) -> Item | BadItem:
+    turns: tuple[Turn, ...] = ()
+    name = _id(case.id, variant)
+    if case.before is not None:
+        before = answered.get(_id(case.before, variant), {})
+        if before.get("answer") is None:
+            return BadItem(name, case.where, "the question before it has no answer", case.image)
+        turns = (Turn(_asked(before), before["answer"]),)
+    fields = {"variant": variant} if variant else {}
+    return Item(name, case.image, case.question, case.markers, case.size, fields, case.where, turns=turns)
+
+
+def _id(case: str, variant: str) -> str:
+    return f"{case} ({variant})" if variant else case
+
+
+def _asked(row: Mapping[str, Any]) -> str:
+    """A row's question; that of a scene came to light when it was drawn."""
+    return str(row["fields"].get("question") or row["question"])
+
+
+def _rows(path: Path) -> dict[str, dict[str, Any]]:
+    found: dict[str, dict[str, Any]] = {}
+    for _, row in read_rows(path):
+        if row["answer"] is not None or row["id"] not in found:
+            found[row["id"]] = row
+    return found
+
+
+def scored(plan: Plan, path: Path) -> Iterator[Line]:
+    """A line for each case, with what its answer in the journal at `path` is worth; a judge's part is still to come."""
+    rows = _rows(path)
+    for variant, case in plan.cases():
+        if case.scored:
+            yield _line(variant, case, rows.get(_id(case.id, variant)))
+
+
+def _line(variant: str, case: Case, row: Mapping[str, Any] | None) -> Line:
+    fields = {} if row is None else row["fields"]
+    line = _unanswered(variant, case, fields)
+    if row is None:
+        return replace(line, error="it was not asked")
+    if row["answer"] is None:
+        return replace(line, error=str(row["error"]))
+    return _with_answer(replace(line, markers=tuple(row["markers"])), case, row["answer"])
+
+
+def given(plan: Plan, answers: Mapping[str, str]) -> Iterator[Line]:
+    """A line for each case of `plan`, with what an answer that was given elsewhere is worth. answers: by case."""
+    for variant, case in plan.cases():
+        line = _unanswered(variant, case, {})
+        if case.id in answers:
+            yield _with_answer(line, case, answers[case.id])
+        else:
+            yield replace(line, error="there is no answer to it")
+
+
+def _with_answer(line: Line, case: Case, answer: str) -> Line:
+    """The line of `case` with an answer, and what that is worth."""
+    found = score(case.rule, line.truth, answer, case.choices)
+    return replace(line, answer=answer, score=found.score, outcome=found.outcome, read=found.read, error=None)
+
+
+def _unanswered(variant: str, case: Case, fields: Mapping[str, Any]) -> Line:
+    return Line(
+        id=case.id,
+        picture=case.picture,
+        question=str(fields.get("question") or case.question.replace("@@", "@")),
+        truth=str(fields.get("truth") or case.truth),
+        answer=None,
+        score=None,
+        outcome="failed",
+        variant=variant,
+        groups={heading: tuple(names) for heading, names in (fields.get("groups") or case.groups).items()},
+    )
+
+
+def thumbnails(
+    plan: Plan, lines: Sequence[Line], workers: Workers, facts: Facts, most: int
+) -> Iterator[tuple[Line, bytes | None]]:
+    """Lines with a small JPEG of the marked picture, drawn by `workers` ahead of what is taken.
+
+    lines: those of `scored`, all of them, in their order. most: so many come out at most: of all variants, or else of
+    the plain one, or else some of these, evenly spread.
+    """
+    places = list(range(len(lines)))
+    if len(places) > most:
+        places = [at for at in places if lines[at].variant == PLAIN]
+    step = max(1, -(-len(places) // most))
+    wanted = set(places[::step])
+    cases = (pair for pair in plan.cases() if pair[1].scored)
+    rest = ((line, pair) for at, (line, pair) in enumerate(zip(lines, cases, strict=True)) if at in wanted)
+    facts = replace(facts, fit=plan.task.fit)
+    waiting: deque[Line] = deque()
+    made: dict[int, bytes | None] = {}
+    begun = given = 0
+    while True:
+        while len(waiting) < _AHEAD and (pair := next(rest, None)) is not None:
+            line, (variant, case) = pair
+            workers.put(begun, thumbnail_of, _item(variant, replace(case, before=None), {}), facts)
+            waiting.append(line)
+            begun += 1
+        if not waiting:
+            return
+        while given not in made:
+            done = workers.get(wait=True)
+            assert done is not None
+            made[done[0]] = done[1] if isinstance(done[1], bytes) else None
+        yield waiting.popleft(), made.pop(given)
+        given += 1
