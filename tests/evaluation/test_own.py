@@ -146,7 +146,10 @@ FAULTS = [
     ({"choices": ["a cat"]}, "its choices must be 2 to 26, got 1"),
     ({"choices": "a cat"}, "its choices must be a list of texts"),
     ({"choices": ["a dog", "an owl"]}, "its answer must be one of its choices or a letter up to B, got .a cat"),
-    ({"choices": ["x", "A"], "answer": "A"}, "got .A., which may be several"),
+    (
+        {"choices": ["x", "A"], "answer": "A"},
+        "its answer must be one of its choices or a letter up to B, got .A., which may be several",
+    ),
     ({"choices": ["a cat", "x"], "rule": "exact"}, "its choices go with the rule letter, not with exact"),
     ({"groups": "x"}, "its groups must be an object"),
     ({"groups": ["scene"]}, "its groups name 'scene', which is no field of its own"),

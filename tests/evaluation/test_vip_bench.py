@@ -4,8 +4,8 @@ import json
 from pathlib import Path
 
 import pytest
-
 from evaluation.authors import SIZE, lay, picture, prepared, texts
+
 from vipcli.errors import UsageError
 from vipcli.evaluation.cases import Reading
 from vipcli.evaluation.styles import AUTHORS, Style, all_styles

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import itertools
 from pathlib import Path
@@ -326,3 +327,16 @@ def test_small_events_go_out_at_once(served: Served):
     import socket
 
     assert served.server.servers[0].sockets[0].proto == socket.IPPROTO_TCP
+
+
+def test_head_says_what_get_would_without_its_body(served: Served):
+    for path in ("/health", "/", "/v1/models"):
+        alone = httpx.head(f"{served.url}{path}")
+        assert (alone.status_code, alone.content) == (200, b"")
+        assert alone.headers["Content-Length"] == str(len(served.get(path).content))
+
+
+def test_base64_may_have_line_breaks(served: Served):
+    lines = base64.encodebytes(MEADOW.read_bytes()).decode()
+    body = {"model": "tiny", "messages": about("What is @1?", MUSHROOM, picture=f"data:image/png;base64,{lines}")}
+    assert served.ask(body).json()["choices"][0]["message"]["content"] == "a mushroom"

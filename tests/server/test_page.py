@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from server.page_driver import Page, sent_picture
+from server.serving import serving, wait_for
 
 from vipcli import VipWarning, mark
 from vipcli.images import open_picture
@@ -400,6 +401,24 @@ def test_an_answer_streams_and_can_be_stopped(meadow):
     meadow.find("#question").clear()
     meadow.ask("Again")
     assert meadow.texts(".doubt") == ["thin box", "The answer was cut off at its longest."]
+
+
+def test_a_server_that_dies_in_the_middle_of_an_answer_is_said_and_the_question_is_kept(browser, held):
+    with serving(held) as it:
+        page = Page(browser, it.url)
+        page.open(MEADOW)
+        page.find("#question").send_keys("What is this?\n")
+        wait_for(lambda: held.began)
+        held.step()
+        page.until("document.querySelector('.answer')?.textContent === 'word0'")
+        for one in list(it.server.server_state.connections):
+            one.loop.call_soon_threadsafe(one.transport.abort)
+        page.until("document.querySelector('.error')")
+        assert page.text(".error") == "The server broke off in the middle of its answer. Is vip still running?"
+        assert page.text(".answer") == "word0"
+        assert page.js("document.querySelector('#question').value") == "What is this?"
+        held.release()
+        page.close()
 
 
 def test_hostile_names_questions_and_answers_stay_text(page, tmp_path):

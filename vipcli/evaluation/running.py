@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Generator, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from vipcli.prompt import Turn
 __all__ = ["Plan", "ask", "given", "scored", "thumbnails"]
 
 _AHEAD = 64  # thumbnails made ahead of the report
+_KEPT = 2**27  # characters of the images of cases, most of which are paths
 
 Rows = Mapping[str, Mapping[str, Any]]
 """The last row of each id in the journal."""
@@ -39,9 +40,28 @@ class Plan:
     reading: Reading
     control: bool = False
     styles: tuple[Style, ...] = ()
+    _kept: list[tuple[str, Case]] = field(default_factory=list, init=False, repr=False, compare=False)
 
     def cases(self) -> Iterator[tuple[str, Case]]:
-        """(variant, case) of everything that is asked, always in the same order. Raises `UsageError` as `Task.read`."""
+        """(variant, case) of everything that is asked, always in the same order. Raises `UsageError` as `Task.read`.
+
+        They are read once, but where they carry so many pictures in themselves that memory would be too small.
+        """
+        if self._kept:
+            yield from self._kept
+            return
+        kept: list[tuple[str, Case]] | None = []
+        size = 0
+        for pair in self._read():
+            size += len(pair[1].image)
+            if size > _KEPT:
+                kept = None
+            if kept is not None:
+                kept.append(pair)
+            yield pair
+        self._kept.extend(kept or ())
+
+    def _read(self) -> Iterator[tuple[str, Case]]:
         for case in self.task.read(self.reading):
             yield PLAIN, case
             if self.control:

@@ -76,6 +76,7 @@ def ask_plan(
             "split": plan.reading.split,
             "data": str(plan.reading.folder and plan.reading.folder.resolve()),
             "style": str(plan.reading.style and plan.reading.style.name),
+            "max_new_tokens": str(plan.task.max_new_tokens),
             "model": remote.name if remote else resolve(name).name,
             "weights": weights_of(name),
             "dtype": str(given.get("dtype") or settings.dtype),

@@ -79,6 +79,10 @@ def evaluate(
         Path | None,
         typer.Option("--output", "-o", metavar="RESULTS", help="A folder for all of it", rich_help_panel=_OUTPUT),
     ] = None,
+    max_new_tokens: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="At most so many tokens, not as the task has it", rich_help_panel="Answer"),
+    ] = None,
     system: SystemFlag = None,
     prompt_style: PromptStyleFlag = None,
     model: ModelFlag = None,
@@ -123,7 +127,7 @@ def evaluate(
         raise UsageError("no task: name one, like vip eval synthetic -o results/ (see vip eval --help)")
     if output is None:
         raise UsageError("no output: name a folder for the results, like -o results/")
-    plan = plan_of(task, data, split, limit, style, styles=styles, control=control)
+    plan = plan_of(task, data, split, limit, style, max_new_tokens, styles=styles, control=control)
     judging = judging_of(judge, judge_model, judge_runs)
     if score is not None:
         return score_given(plan, score, judging, output, quiet=quiet)

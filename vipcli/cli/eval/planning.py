@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,16 +23,21 @@ def plan_of(
     split: str | None,
     limit: int | None,
     style: str | None,
+    max_new_tokens: int | None,
     *,
     styles: bool,
     control: bool,
 ) -> Plan:
     """The plan of a task, or of a user's own file. Raises `UsageError` for flags that don't go with it."""
+    from vipcli.engine import Request
     from vipcli.evaluation import Plan, Reading, all_styles
 
     if limit is not None and limit < 1:
         raise UsageError(f"--limit {limit}: must be 1 or more")
     task, folder = _task(name, data)
+    if max_new_tokens is not None:
+        Request(None, "", max_new_tokens=max_new_tokens)  # which says what is wrong with it
+        task = replace(task, max_new_tokens=max_new_tokens)
     if split is not None and split not in task.splits:
         known = " or ".join(task.splits) if task.splits != ("",) else "none"
         raise UsageError(f"--split {quote(split)}: {task.name} has {known}")
