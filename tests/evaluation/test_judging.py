@@ -4,7 +4,7 @@ import sqlite3
 
 import pytest
 from engine.scripted_server import Pauses, Scripted, in_turn, refuse, running
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vipcli.engine import open_engine
@@ -202,6 +202,7 @@ def test_an_answer_cannot_leave_its_cell():
     assert "right ¦ 1.0 ¦ question ¦ truth" in row
 
 
+@settings(deadline=None)
 @given(st.text(), st.text(), st.text())
 def test_no_text_breaks_the_table(question, truth, answer):
     asked = prompt_for(Line("1", "1", question, truth, answer, None, "unscored"))
@@ -250,6 +251,7 @@ def test_the_score_is_read_from_a_reply_or_it_is_not(reply, score):
     assert read_score(reply) == score
 
 
+@settings(deadline=None)
 @given(st.text())
 def test_no_reply_is_too_strange(reply):
     found = read_score(reply)

@@ -4,7 +4,7 @@ import json
 from collections import defaultdict
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vipcli.errors import UsageError
@@ -35,6 +35,7 @@ def test_the_file_is_what_the_authors_script_writes(tmp_path):
 TEXT = st.text(st.characters(), max_size=40)
 
 
+@settings(deadline=None, max_examples=50)
 @given(st.lists(TEXT, min_size=1, max_size=8))
 def test_every_answer_comes_back_as_it_was(tmp_path_factory, answers):
     path = tmp_path_factory.mktemp("official") / "answers.json"
@@ -93,6 +94,7 @@ def results(draw):
     return draw(st.lists(item, min_size=1, max_size=40))
 
 
+@settings(deadline=None, max_examples=50)
 @given(results())
 def test_a_known_result_has_the_means_that_arithmetic_says(tmp_path_factory, items):
     path = tmp_path_factory.mktemp("grades") / "grade.json"

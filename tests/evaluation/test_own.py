@@ -166,12 +166,12 @@ def test_a_fault_names_the_file_and_the_line(tmp_path, fault, sentence):
 
 
 def test_a_line_that_is_no_object(tmp_path):
-    with pytest.raises(UsageError, match="my.jsonl, line 2: it is no JSON object"):
+    with pytest.raises(UsageError, match=r"my.jsonl, line 2: it is no JSON object"):
         cases(write(tmp_path, LINE, "{no\n"))
 
 
 def test_two_lines_with_one_id(tmp_path):
-    with pytest.raises(UsageError, match="my.jsonl, line 2: its id 1 is that of my.jsonl, line 1 too|its id '1' is"):
+    with pytest.raises(UsageError, match=r"my.jsonl, line 2: its id '1' is that of my.jsonl, line 1 too"):
         cases(write(tmp_path, LINE, LINE | {"id": 1}))
 
 
@@ -183,5 +183,5 @@ def test_no_lines_and_no_file(tmp_path):
 
 
 def test_a_marker_that_cannot_be_restyled_is_named(tmp_path):
-    with pytest.raises(UsageError, match="my.jsonl, line 1: its markers can't be drawn as"):
+    with pytest.raises(UsageError, match=r"my.jsonl, line 1: its markers can't be drawn as"):
         cases(write(tmp_path, LINE | {"markers": ["10,20"]}), style=Style())

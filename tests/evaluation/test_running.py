@@ -70,7 +70,7 @@ def test_what_was_answered_is_not_asked_again_and_a_larger_limit_asks_the_rest(
     assert {line.id for line in first} < {line.id for line in lines}
 
 
-class same:  # noqa: N801 - reads as a word
+class same:
     """Equal to a line with the same fields."""
 
     def __init__(self, line: Line) -> None:

@@ -258,7 +258,7 @@ def test_a_split_that_there_is_not(data):
 
 
 def test_a_folder_must_be_given():
-    with pytest.raises(UsageError, match="--data must name the folder with vip-bench-meta-data.json"):
+    with pytest.raises(UsageError, match=r"--data must name the folder with vip-bench-meta-data.json"):
         cases(None)
 
 

@@ -417,8 +417,13 @@ def test_a_server_that_dies_in_the_middle_of_an_answer_is_said_and_the_question_
         assert page.text(".error") == "The server broke off in the middle of its answer. Is vip still running?"
         assert page.text(".answer") == "word0"
         assert page.js("document.querySelector('#question').value") == "What is this?"
+        assert page.js("document.querySelector('#status').className") == "asking well"
         held.release()
-        page.close()
+    page.find("#question").send_keys("\n")
+    page.until("document.querySelectorAll('.error').length === 2")
+    assert page.texts(".error")[1] == "The server doesn't answer. Is vip still running?"
+    assert page.js("document.querySelector('#status').className") == "asking ill"
+    page.close()
 
 
 def test_hostile_names_questions_and_answers_stay_text(page, tmp_path):

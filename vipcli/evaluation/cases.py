@@ -25,12 +25,11 @@ class Case:
     id: unique in its task. image: a path, ``data:`` URI or ``scene:`` of the synthetic task, whose question and truth
     come to light only when it is drawn. question: as the model reads it, an ``@`` written ``@@``. truth: the right
     answer; what it means, `rule` says: of ``letter`` the letter, of ``judged`` a text with ``<AND>`` and ``<OR>``, of
-    ``caption``, ``exact``, ``contains`` and ``number`` alternatives, a line each. markers: on the picture, each with its whole style. groups:
-    what the score is told by, heading -> the names that the case belongs to: ``{"capability": ("Rec", "OCR")}``.
-    choices: the letters that there are. size: what the data says that the picture's (width, height) is. before: the id
-    of the case whose question and answer stand before this one in the same conversation. scored: False where it is
-    asked only to stand before another. where: for messages:
-    ``v7w-test.json, entry 7``.
+    ``caption``, ``exact``, ``contains`` and ``number`` alternatives, a line each. markers: on the picture, each with
+    its whole style. groups: what the score is told by, heading -> the names that the case belongs to: ``{"capability":
+    ("Rec", "OCR")}``. choices: the letters that there are. size: what the data says that the picture's (width, height)
+    is. before: the id of the case whose question and answer stand before this one in the same conversation. scored:
+    False where it is asked only to stand before another. where: for messages: ``v7w-test.json, entry 7``.
     """
 
     id: str

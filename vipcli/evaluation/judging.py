@@ -149,7 +149,7 @@ class _Waiting:
         outcome: Outcome = "right" if mean == 1 else "partly" if mean > 0 else "wrong"
         if outcome == "wrong" and is_refusal(self.line.answer or ""):
             outcome = "refused"
-        return Judged(replace(self.line, score=mean, outcome=outcome, error=None), scores)
+        return Judged(replace(self.line, score=mean, outcome=outcome, error=None, runs=scores), scores)
 
 
 @dataclass(frozen=True, eq=False)

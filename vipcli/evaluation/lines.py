@@ -28,9 +28,10 @@ class Line:
     """One question asked.
 
     id: of the case. picture: questions with the same one are drawn together when chance is estimated. variant: `PLAIN`,
-    ``removed``, ``moved`` (see `vipcli.evaluation.drawing`) or the name of a `Style`. question, truth: see `Case`.
-    answer: None where the item failed, and then `error` says why. score: from 0 to 1; None where there is none. groups:
-    see `Case.groups`. markers: as drawn. read: what was read from the answer: the letter, the number.
+    ``removed``, ``moved`` (see `vipcli.evaluation.preparing`) or the name of a `Style`. question, truth: see `Case`.
+    answer: None where the item failed, and then `error` says why. score: from 0 to 1, of a caption its CIDEr, from 0
+    to 10; None where there is none. groups: see `Case.groups`. markers: as drawn. read: what was read from the answer:
+    the letter, the number. runs: the score of each run of a judge, of which `score` is the mean.
     """
 
     id: str
@@ -45,6 +46,7 @@ class Line:
     groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     markers: tuple[str, ...] = ()
     read: str = ""
+    runs: tuple[float, ...] = ()
 
 
 def write_lines(lines: Iterable[Line], path: Path) -> None:
@@ -62,7 +64,8 @@ def read_lines(path: Path) -> Iterator[Line]:
                 try:
                     row = orjson.loads(text)
                     groups = {heading: tuple(names) for heading, names in row.pop("groups").items()}
-                    yield Line(**row | {"groups": groups, "markers": tuple(row["markers"])})
+                    kept = {name: tuple(row[name]) for name in ("markers", "runs")}
+                    yield Line(**row | {"groups": groups, **kept})
                 except (ValueError, TypeError, KeyError, AttributeError) as error:
                     raise UsageError(f"{quote(str(path))}, line {number}: is no line of vip eval") from error
     except OSError as error:

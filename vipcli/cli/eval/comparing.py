@@ -7,7 +7,6 @@ from pathlib import Path
 from vipcli.cli.eval.outputs import show_tables
 from vipcli.cli.inputs import make_folder
 from vipcli.errors import UsageError, quote
-from vipcli.files import write_whole
 
 __all__ = ["show_comparison"]
 
@@ -15,16 +14,15 @@ __all__ = ["show_comparison"]
 def show_comparison(a: Path, b: Path, output: Path | None) -> int:
     """Show the comparison of two RESULTS folders, and write it into `output` where that is given."""
     from vipcli.evaluation import compare, read_lines
-    from vipcli.evaluation.tables import comparison_tables, to_json, to_markdown
+    from vipcli.evaluation.tables import comparison_tables
+    from vipcli.evaluation.writing import write_comparison
 
     names = (a.name, b.name) if a.name != b.name else (str(a), str(b))
     found = compare(read_lines(_lines_of(a)), read_lines(_lines_of(b)), a=names[0], b=names[1])
-    tables = comparison_tables(found)
     if output is not None:
         make_folder("--output", output)
-        write_whole(to_json(found), output / "comparison.json")
-        write_whole(to_markdown(tables).encode(), output / "comparison.md")
-    show_tables(tables)
+        write_comparison(output, found)
+    show_tables(comparison_tables(found))
     return 0
 
 

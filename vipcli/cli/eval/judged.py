@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import pstdev
 from typing import TYPE_CHECKING
 
 from vipcli.cli import console
@@ -61,17 +62,20 @@ def check_judging(judging: Judging | None, rules: Collection[str], task: str) ->
         raise UsageError(f"--judge: {task} is scored without one")
 
 
-def judge_lines(judging: Judging | None, lines: list[Line], cases: Iterable[Case], *, quiet: bool) -> list[Line]:
-    """The lines with the judge's scores, as far as it has any; says how far its runs lie apart."""
+def judge_lines(
+    judging: Judging | None, lines: list[Line], cases: Iterable[Case], *, quiet: bool
+) -> tuple[list[Line], tuple[str, ...]]:
+    """The lines with the judge's scores, as far as it has any; and a sentence on how far its runs lie apart."""
     from vipcli.evaluation.judging import judge, run_means
 
     if judging is None or judging.engine is None or judging.cache is None:
-        return lines
+        return lines, ()
     with console.status(f"asking {judging.engine.name} to judge", quiet=quiet):
         judging.cache.parent.mkdir(parents=True, exist_ok=True)
         judged = list(judge(judging.engine, lines, cases, runs=judging.runs, cache=judging.cache))
     means = run_means(one for one in judged if one.line.variant == "")
-    if len(means) > 1 and not quiet:
-        shown = ", ".join(f"{100 * mean:.1f}" for mean in means)
-        console.note(f"vip: the judge's runs: {shown}")
-    return [one.line for one in judged]
+    notes: tuple[str, ...] = ()
+    if len(means) > 1:
+        each = ", ".join(f"{100 * mean:.1f}" for mean in means)
+        notes = (f"The judge's {len(means)} runs: {each}; they spread by {100 * pstdev(means):.1f}.",)
+    return [one.line for one in judged], notes

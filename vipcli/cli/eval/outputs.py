@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 from vipcli.cli import console
 from vipcli.cli.eval.judged import Judging, judge_lines
 from vipcli.errors import OutputError, quote
-from vipcli.files import write_whole
 
 if TYPE_CHECKING:
     from vipcli.batch import Facts, Workers
@@ -39,20 +38,18 @@ def write_all(
     """
     from vipcli.evaluation import results_of, write_lines
     from vipcli.evaluation.captions import with_caption_scores
-    from vipcli.evaluation.manifest import write_manifest
     from vipcli.evaluation.official import write_official
     from vipcli.evaluation.report import write_report
     from vipcli.evaluation.running import thumbnails
-    from vipcli.evaluation.tables import result_tables, to_json, to_markdown
+    from vipcli.evaluation.tables import result_tables
+    from vipcli.evaluation.writing import write_manifest, write_results
 
     rules = {case.id: case.rule for _, case in plan.cases()}
-    lines = judge_lines(judging, lines, (case for _, case in plan.cases()), quiet=quiet)
-    notes: tuple[str, ...] = ()
+    lines, notes = judge_lines(judging, lines, (case for _, case in plan.cases()), quiet=quiet)
     if "caption" in rules.values():
         with console.status("weighing the captions", quiet=quiet):
             lines, notes = with_caption_scores(lines)
     results = results_of(lines, plan.task, plan.reading.split)
-    tables = result_tables(results)
     facts_of_run = {
         **about,
         **({} if judging is None else judging.facts),
@@ -65,10 +62,11 @@ def write_all(
     }
     head = {name: str(about[name]) for name in ("model", "task", "split") if about.get(name)}
     head["command"] = " ".join(["vip", *sys.argv[1:]])
+    if len(lines) > _SHOWN:
+        head["questions"] = f"{len(lines):,}, of which this page shows some; scored.jsonl has all"
     try:
         write_lines(lines, output / "scored.jsonl")
-        write_whole(to_json(results), output / "results.json")
-        write_whole((to_markdown(tables) + "".join(f"\n{note}\n" for note in notes)).encode(), output / "results.md")
+        write_results(output, results, notes)
         write_manifest(output / "manifest.json", ["vip", *sys.argv[1:]], facts_of_run)
         if "judged" in rules.values():
             answers = {line.id: line.answer for line in lines if line.variant == "" and line.answer is not None}
@@ -78,7 +76,7 @@ def write_all(
             write_report(output / "report.html", shown, results, title=f"vip eval {plan.task.name}", about=head)
     except OSError as error:
         raise OutputError(f"{quote(str(output))} can't be written: {error.strerror}") from error
-    show_tables(tables, notes)
+    show_tables(result_tables(results), notes)
     if not quiet:
         console.note(f"vip: all of it is in {quote(str(output))}: report.html to look at, scored.jsonl to go on with")
 

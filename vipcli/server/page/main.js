@@ -28,10 +28,17 @@ if (document.documentElement.dataset.mode === "pick") {
   opens(board);
   saves(board, talk);
   showCommand(board, talk, () => talk.model);
+  addEventListener("reached", ({ detail }) => showReached(detail));
   greet(talk);
 }
 board.set({});
 get("#trouble button").onclick = () => (get("#trouble").hidden = true);
+
+function showReached(is) {
+  const { classList } = get("#status");
+  classList.toggle("well", is);
+  classList.toggle("ill", !is);
+}
 
 /** Say which model answers. */
 async function greet(talk) {
@@ -39,10 +46,9 @@ async function greet(talk) {
   try {
     talk.model = (await health()).model;
     place.textContent = talk.model;
-    get("#status").classList.add("well");
   } catch (error) {
     place.textContent = error.message;
-    get("#status").classList.add("ill");
+    showReached(false);
   }
   talk.dispatchEvent(new Event("change"));
 }

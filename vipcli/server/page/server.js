@@ -1,4 +1,5 @@
-// What the server is asked: the one file that sends anything.
+// What the server is asked: the one file that sends anything. The window gets a "reached" event for every request that
+// was answered (detail: true) or was not.
 
 const BROKEN_OFF = "The server broke off in the middle of its answer. Is vip still running?";
 
@@ -49,8 +50,10 @@ async function answered(address, options) {
   let response;
   try {
     response = await fetch(address, options);
+    reached(true);
   } catch (error) {
     if (error.name === "AbortError") throw error;
+    reached(false);
     throw new Error("The server doesn't answer. Is vip still running?");
   }
   if (response.ok) return response;
@@ -61,6 +64,10 @@ async function answered(address, options) {
     message = `The server refused with ${response.status} ${response.statusText}.`;
   }
   throw new Error(message);
+}
+
+function reached(detail) {
+  dispatchEvent(new CustomEvent("reached", { detail }));
 }
 
 /** The data of server-sent events, one at a time. */
