@@ -89,6 +89,24 @@ def report_picture(to: Path) -> None:
         subprocess.run([browser, *flags, *page], check=True, capture_output=True)
 
 
+def eval_picture(to: Path) -> None:
+    """The page of an evaluation of tiny, with its control."""
+    sys.path.insert(0, str(HERE.parent / "tests"))
+    from browser import open_browser, why_no_browser
+
+    if missing := why_no_browser():
+        print(f"{to.name}: {missing}")
+        return
+    with tempfile.TemporaryDirectory() as name:
+        results = Path(name) / "results"
+        vip = [sys.executable, "-m", "vipcli", "eval", "synthetic", "--limit", "400", "--control", "--model", "tiny"]
+        subprocess.run([*vip, "--quiet", "-o", "results"], check=True, stdout=subprocess.DEVNULL, cwd=name)
+        with open_browser(Path(name)) as browser:
+            browser.set_window_size(1280, 1300)
+            browser.get((results / "report.html").as_uri())
+            browser.save_screenshot(str(to))
+
+
 def page_picture(to: Path) -> None:
     """The page of `vip serve` with markers drawn by mouse and the embedded model's answers, by the tests' own hands."""
     sys.path.insert(0, str(HERE.parent / "tests"))
@@ -155,3 +173,4 @@ if __name__ == "__main__":
     main()
     report_picture(HERE / "report.png")  # it shows seconds, so it is another picture each time
     page_picture(HERE / "page.png")
+    eval_picture(HERE / "eval.png")

@@ -187,6 +187,19 @@ def test_they_end_when_the_one_that_started_them_is_killed():
     wait_until(lambda: not any(map(alive, theirs)))
 
 
+def test_they_end_though_nobody_has_ended_them():
+    """Or Python, which waits for its processes at its end, would do so for ever."""
+    script = (
+        "from vipcli.batch import Workers\n"
+        "if __name__ == '__main__':\n"
+        "    workers = Workers(1)\n"
+        "    workers.put('one', abs, -1)\n"
+        "    print(workers.get(wait=True))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=100)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "('one', 1)\n", "")
+
+
 def test_what_it_opens_is_not_passed_on_to_them(tmp_path):
     """Or a lock that is held there would outlive the one that took it."""
     held = os.open(tmp_path / "held", os.O_CREAT | os.O_RDWR)

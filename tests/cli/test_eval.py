@@ -91,6 +91,19 @@ def test_questions_of_ones_own_are_asked_scored_and_written_down(own: Path, tmp_
     assert "0 answered, 3 were answered before" in done.err
 
 
+def test_a_control_asks_the_same_of_a_picture_without_its_markers(own: Path, tmp_path: Path, vip: Vip) -> None:
+    done = vip("eval", own, "-m", "tiny", "--control", "-o", tmp_path / "results")
+    assert done.code == 0
+    assert re.search(r"\| marker removed \| 66\.7 \|", done.out)
+    rows = [json.loads(line) for line in (tmp_path / "results" / "answers.jsonl").read_text().splitlines()]
+    prompts = {row["id"]: row["prompt"] for row in rows}
+    assert len(prompts) == 9
+    assert prompts["1"] == prompts["1 (removed)"] == prompts["1 (moved)"]
+    drawn = {row["id"]: row["markers"] for row in rows}
+    assert drawn["1 (removed)"] == []
+    assert drawn["1 (moved)"] != drawn["1"]
+
+
 def test_two_runs_are_compared_item_by_item(own: Path, tmp_path: Path, vip: Vip) -> None:
     a, b = tmp_path / "a", tmp_path / "b"
     vip("eval", own, "-m", "tiny", "-o", a)

@@ -426,7 +426,7 @@ def test_running_out_while_loading_is_one_sentence(checkpoint: Path, monkeypatch
         assert why(checkpoint) == ("it: out of memory on cpu; try --load-in 4bit, --device-map auto or a smaller model")
 
 
-@pytest.fixture(scope="module", params=["float32", "float16"])
+@pytest.fixture(scope="module")
 def large(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """160 million weights, all zero, as one file."""
     from safetensors.torch import save_file
@@ -463,11 +463,17 @@ print(peak(small, kind), peak(large, kind))
 """
 
 
-@pytest.mark.parametrize("kind", ["float32", "bfloat16"])
+@pytest.mark.parametrize(
+    ("large", "kind"), [("float32", "float32"), ("float16", "float32"), ("float16", "bfloat16")], indirect=["large"]
+)
 def test_loading_takes_no_second_copy_of_the_weights(
     kind: str, large: Path, checkpoint: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """In the file's own dtype the weights are the file, mapped; converted, nothing of the file stays beside them."""
+    """The weights are there once, as they are asked for, packed or not, and nothing of the file stays beside them.
+
+    transformers reads with as many threads as there are cores, up to four. What they have in flight, and the holes that
+    it leaves in the heap, took 31 to 96 MB beside these weights, otherwise on every machine. Half a copy takes 160 more.
+    """
     command = [*WITH_ITS_OWN_PEAK, sys.executable, "-c", PEAK, str(checkpoint), str(large), kind]
     before, after = map(int, subprocess.run(command, capture_output=True, check=True).stdout.split())
     size = (large / "model.safetensors").stat().st_size
@@ -479,8 +485,8 @@ def test_loading_takes_no_second_copy_of_the_weights(
             end=" ",
         )
     assert loaded > 300_000_000
-    in_flight = 32_000_000  # weights being converted, and what an answer takes: the same for a checkpoint of any size
-    assert after - before < 1.1 * max(size, loaded) + in_flight
+    in_flight = 150_000_000
+    assert after - before < max(size, loaded) + in_flight
 
 
 # The request

@@ -6,6 +6,7 @@ Variants: as the task has it, its markers ``removed``, or each ``moved`` to anot
 from __future__ import annotations
 
 import hashlib
+import warnings
 from dataclasses import replace
 from typing import Any
 
@@ -13,10 +14,12 @@ import numpy as np
 
 from vipcli.batch import Facts, Item
 from vipcli.batch.preparing import Prepared, as_seen, markers_on, opened, small_jpeg
+from vipcli.errors import VipWarning
 from vipcli.evaluation.exam import Question
 from vipcli.evaluation.tasks.synthetic import draw_scene
-from vipcli.markers import Marker, parse, render
+from vipcli.markers import Marker, named, render
 from vipcli.pointing import Marked, mark
+from vipcli.prompt import expand
 
 __all__ = ["MOVED", "REMOVED", "prepare_case", "thumbnail_of"]
 
@@ -27,15 +30,22 @@ _TRIES = 64
 def prepare_case(item: Item, facts: Facts) -> Prepared:
     """Make a case ready; see `vipcli.batch.preparing.prepare`."""
     scene = _scene(item)
-    if scene is None:
-        return as_seen(lambda: _marked(item, facts, None), item.question, facts)
-    prepared = as_seen(lambda: _marked(item, facts, scene), scene.text.replace("@", "@@"), facts)
-    return replace(prepared, fields=_facts_of(scene))
+    question = item.question if scene is None else scene.text.replace("@", "@@")
+    variant = item.fields.get("variant")
+    if variant not in (REMOVED, MOVED):
+        prepared = as_seen(lambda: _marked(item, facts, scene), question, facts)
+    else:  # the question is that of the markers where they belong
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", VipWarning)
+            marked = _marked(item, facts, scene)
+        asked = expand(question, named(marked.markers)).replace("@", "@@")
+        prepared = as_seen(lambda: _varied(item, facts, scene), asked, facts)
+    return prepared if scene is None else replace(prepared, fields=_facts_of(scene))
 
 
 def thumbnail_of(item: Item, facts: Facts) -> bytes | None:
     """A small JPEG of a case's marked picture; None where it can't be had."""
-    return small_jpeg(lambda: _marked(item, facts, _scene(item)))
+    return small_jpeg(lambda: _varied(item, facts, _scene(item)))
 
 
 def _scene(item: Item) -> Question | None:
@@ -49,21 +59,25 @@ def _facts_of(scene: Question) -> dict[str, Any]:
 
 
 def _marked(item: Item, facts: Facts, scene: Question | None) -> Marked:
-    if scene is None:
-        picture = opened(item)
-        markers = markers_on(picture, item)
-    else:
-        picture = scene.picture
-        size = (picture.shape[1], picture.shape[0])
-        markers = [parse(render(marker), size) for marker in scene.markers]  # as a user's text
+    if scene is not None:  # its markers as a user's text
+        return mark(scene.picture, [render(marker) for marker in scene.markers], tags=facts.tags)
+    picture = opened(item)
+    return mark(picture, markers_on(picture, item), tags=facts.tags)
+
+
+def _varied(item: Item, facts: Facts, scene: Question | None) -> Marked:
+    """The marked picture of the item's variant: the same colours on all, or no markers."""
     variant = item.fields.get("variant")
+    marked = _marked(item, facts, scene)
+    if variant not in (REMOVED, MOVED):
+        return marked
+    picture = opened(item) if scene is None else scene.picture
     if variant == REMOVED:
-        markers = []
-    elif variant == MOVED:
-        seed = int(hashlib.blake2b(f"{item.image}{item.question}".encode(), digest_size=8).hexdigest(), 16)
-        rng = np.random.default_rng(seed)
-        markers = [_elsewhere(rng, marker, picture.shape[1], picture.shape[0]) for marker in markers]
-    return mark(picture, markers, tags=facts.tags)
+        return mark(picture)
+    seed = int(hashlib.blake2b(f"{item.image}{item.question}".encode(), digest_size=8).hexdigest(), 16)
+    rng = np.random.default_rng(seed)
+    moved = [_elsewhere(rng, marker, picture.shape[1], picture.shape[0]) for marker in marked.markers]
+    return mark(picture, moved, tags=facts.tags)
 
 
 def _elsewhere(rng: np.random.Generator, marker: Marker, width: int, height: int) -> Marker:
