@@ -22,8 +22,9 @@ if TYPE_CHECKING:
 
 
 IS_WORKER = "PYTEST_XDIST_WORKER" in os.environ  # one of the processes that run tests; see pyproject.toml
-_SECONDS = 300  # that the setup, the call or the teardown of a test may take
+_SECONDS = 600  # that the setup, the call or the teardown of a test may take
 _LAST_SECONDS = 60  # that Python may take to end once all is said
+_LONGEST = ("test_bench.py", "test_chat_terminal.py", "test_fleet.py", "test_loop.py", "test_readme.py")
 _STDERR = pytest.StashKey[int]()
 _LEFTOVERS = pytest.StashKey[list[str]]()
 
@@ -34,6 +35,11 @@ def pytest_configure(config: pytest.Config) -> None:
         mark()
         if getattr(config.option, "numprocesses", None):  # each with a thread for every core would wait for the others
             os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest files first, so that no process has one of them left when the other has nothing more to do."""
+    items.sort(key=lambda item: item.path.name not in _LONGEST)
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)

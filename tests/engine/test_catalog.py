@@ -26,6 +26,7 @@ from vipcli.engine import (
     card,
     catalog,
     devices,
+    fingerprint,
     input_square,
     located,
     pull,
@@ -206,6 +207,55 @@ def test_auto_without_a_cache_is_tiny_and_loads_no_torch() -> None:
     ask = "import sys; from vipcli.engine import resolve; print(resolve('auto').name, 'torch' in sys.modules)"
     told = subprocess.run([sys.executable, "-c", ask], capture_output=True, check=True, text=True).stdout
     assert told.split() == ["tiny", "False"]
+
+
+# What tells a checkpoint from another
+
+
+def test_a_fingerprint_is_that_of_the_content_wherever_it_lies(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "config.json").write_text("{}")
+        (tmp_path / name / "model.safetensors").write_bytes(bytes(1000))
+    same = fingerprint(tmp_path / "a")
+    assert same == fingerprint(tmp_path / "b")
+    assert len(same) == 16
+    (tmp_path / "b" / "model.safetensors").write_bytes(bytes(999) + b"1")  # trained a little further: of one size
+    assert fingerprint(tmp_path / "b") != same
+    (tmp_path / "a" / "tokenizer.json").write_text("{}")
+    assert fingerprint(tmp_path / "a") != same
+    assert len(fingerprint(tmp_path)) == 16, "nothing is there"
+
+
+def test_of_large_weights_parts_from_all_over_are_read(tmp_path: Path) -> None:
+    size = 2**30
+    weights = tmp_path / "model.safetensors"
+    with weights.open("wb") as file:
+        file.truncate(size)  # a hole: it takes no room on the disk
+    known = {fingerprint(tmp_path)}
+    for place in (0, size // 2, size - 1):
+        with weights.open("r+b") as file:
+            file.seek(place)
+            file.write(b"1" * (4 << 20))
+            file.truncate(size)
+        known.add(fingerprint(tmp_path))
+    assert len(known) == 4
+
+
+def test_the_hub_has_named_weights_by_their_content(cache: Path) -> None:
+    snapshot = cached(cache, "acme/eyes", *SHARDS)
+    for number, name in enumerate(SHARDS):
+        blob = snapshot / ".." / ".." / "blobs" / f"{number:064x}"
+        blob.write_bytes(b"any")
+        (snapshot / name).unlink()
+        (snapshot / name).symlink_to(blob)
+    before = fingerprint(snapshot)
+    blob.write_bytes(b"yet")  # which the Hub's client never does: so it isn't read
+    assert fingerprint(snapshot) == before
+    blob.rename(blob.with_name("f" * 64))
+    (snapshot / SHARDS[2]).unlink()
+    (snapshot / SHARDS[2]).symlink_to(blob.with_name("f" * 64))
+    assert fingerprint(snapshot) != before
 
 
 # What a model sees

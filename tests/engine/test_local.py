@@ -471,8 +471,8 @@ def test_loading_takes_no_second_copy_of_the_weights(
 ) -> None:
     """The weights are there once, as they are asked for, packed or not, and nothing of the file stays beside them.
 
-    transformers reads with as many threads as there are cores, up to four. What they have in flight, and the holes that
-    it leaves in the heap, took 31 to 96 MB beside these weights, otherwise on every machine. Half a copy takes 160 more.
+    transformers reads with as many threads as there are cores, up to four. What they have in flight, and the holes it
+    leaves in the heap, took 31 to 96 MB beside these weights, otherwise on every machine; half a copy takes 157 more.
     """
     command = [*WITH_ITS_OWN_PEAK, sys.executable, "-c", PEAK, str(checkpoint), str(large), kind]
     before, after = map(int, subprocess.run(command, capture_output=True, check=True).stdout.split())

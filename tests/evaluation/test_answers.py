@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vipcli.evaluation.answers import Scored, is_refusal, plain, score
+from vipcli.evaluation.answers import Scored, is_refusal, listed, score
 from vipcli.evaluation.letters import read_letter
 from vipcli.evaluation.numerals import read_number
 from vipcli.scenes.facts import DONT_KNOW
@@ -205,7 +205,7 @@ def test_a_list_may_be_in_any_order(lists):
         *most, last = names
         return f"{', '.join(most)} and {last}" if most else last
 
-    assert plain(said(lists[0])) == plain(said(lists[1]))
+    assert listed(said(lists[0])) == listed(said(lists[1]))
     assert score("list", said(lists[0]), said(lists[1])).outcome == "right"
 
 

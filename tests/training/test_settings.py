@@ -80,6 +80,8 @@ def test_paths_count_from_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         (LEAST.replace('start = "tiny"', ""), "[model] needs either start"),
         (LEAST.replace('start = "tiny"', "[model.fresh]\nwidth = 33"), "model.fresh.width must be a multiple of 32"),
         (LEAST + "weight = 0\n", "[[data]] number 1: weight must be above 0"),
+        (LEAST + "question = 'What?'\n", "[[data]] number 1: question means nothing to scenes, which vip draws itself"),
+        (LEAST.replace("scenes", "mine.json") + "art = []\n", "art means nothing to pictures that are there"),
         (LEAST + "art = 'a.json'\n", "data[1].art must be a list"),
         (LEAST + "art = ['a.json', 3]\n", "data[1].art[2] must be text"),
         (LEAST.partition("[[data]]")[0] + "[data]\n", "data must be a list"),

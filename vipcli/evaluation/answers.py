@@ -21,7 +21,7 @@ from vipcli.evaluation.lines import Outcome
 from vipcli.evaluation.numerals import read_number
 from vipcli.scenes.facts import DONT_KNOW
 
-__all__ = ["Scored", "is_refusal", "plain", "score"]
+__all__ = ["Scored", "is_refusal", "listed", "score"]
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ def is_refusal(answer: str) -> bool:
     return _REFUSAL.match(answer.replace("’", "'") if "’" in answer else answer) is not None
 
 
-def plain(text: str) -> tuple[str, ...]:
+def listed(text: str) -> tuple[str, ...]:
     """What a text lists, in an order of its own: "an owl, a cat and a dog." and "a cat, a dog and an owl" are equal."""
     return tuple(sorted(re.split(r", | and ", text.strip().rstrip(".!").lower())))
 
@@ -82,8 +82,8 @@ def _contains(truth: str, answer: str, _: Sequence[str]) -> Scored:
     return _right_or_not(any(_stands_in(said, _same(one)) for one in truth.split("\n")), answer)
 
 
-def _listed(truth: str, answer: str, _: Sequence[str]) -> Scored:
-    return _right_or_not(plain(answer) == plain(truth), answer)
+def _list(truth: str, answer: str, _: Sequence[str]) -> Scored:
+    return _right_or_not(listed(answer) == listed(truth), answer)
 
 
 def _letter(truth: str, answer: str, choices: Sequence[str]) -> Scored:
@@ -142,5 +142,5 @@ _RULES: dict[Rule, Callable[[str, str, Sequence[str]], Scored]] = {
     "letter": _letter,
     "equals-letter": _equals_letter,
     "number": _number,
-    "list": _listed,
+    "list": _list,
 }

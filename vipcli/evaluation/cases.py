@@ -74,14 +74,14 @@ class Task:
     """A benchmark.
 
     name: as a user types it. about: what it asks, in a line. read: its cases, in the order of the data; raises
-    `UsageError` where the data is missing, half there or of another version: one sentence that names the file expected
-    and where it is published. splits: the first is the default. published: model -> figure of the paper, in per cent,
-    for the whole; of a task with splits under ``7b bbox`` and so on. source: where those figures stand. measure: what
-    the figure is, in a word or two: ``accuracy``. fit: how a picture becomes the model's square. max_new_tokens: of an
-    answer. can_restyle: whether `Reading.style` means something. marks: whether the markers are drawn here, also
-    without a style, so that they can be left out and moved: not where they are in the pictures. needs_data: whether it
-    needs `Reading.folder`. home: where that data is published. chance: the share that guessing gets; None where it
-    can't be known.
+    `UsageError` where the data is missing, half there or of another version: one sentence that names the file
+    expected and where it is published. splits: the first is the default. published: model -> figure of the paper,
+    in per cent, for the whole; of a task with splits under ``7b bbox`` and so on. source: where those figures
+    stand. measure: what the figure is, in a word or two: ``accuracy``. best: the highest score of an answer. fit:
+    how a picture becomes the model's square. max_new_tokens: of an answer. can_restyle: whether `Reading.style`
+    means something. marks: whether the markers are drawn here, also without a style, so that they can be left out
+    and moved: not where they are in the pictures. needs_data: whether it needs `Reading.folder`. home: where that
+    data is published. chance: the share that guessing gets; None where it can't be known.
     """
 
     name: str
@@ -91,6 +91,7 @@ class Task:
     published: Mapping[str, float] = field(default_factory=dict)
     source: str = ""
     measure: str = "accuracy"
+    best: float = 1.0
     fit: Fit = "pad"
     max_new_tokens: int = 64
     can_restyle: bool = True

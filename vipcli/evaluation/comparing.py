@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import os
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from vipcli.errors import UsageError, quote
 from vipcli.evaluation.lines import PLAIN, Line
-from vipcli.evaluation.results import members_of
-from vipcli.evaluation.statistics import Interval, Ratio, bootstrap, mcnemar, numbered
+from vipcli.evaluation.results import ends_in_per_cent, members_of, per_cent, scores_of
+from vipcli.evaluation.statistics import Interval, Ratio, bootstrap, mcnemar, mean_of, numbered
 
 __all__ = ["Comparison", "Versus", "compare"]
 
@@ -22,7 +24,8 @@ class Versus:
     heading, name: see `vipcli.evaluation.results.Row`. asked: questions. scored: those that both runs have a score of,
     and only these count in all that follows. a, b: scores, in per cent; None where nothing is scored. difference:
     ``b - a``; interval: of it, 95 %, from drawing pictures. both, only_a, only_b, neither: how many questions which
-    run has right (a score of 1). p: the exact McNemar test on only_a and only_b.
+    run has right, of captions none. p: the exact McNemar test on only_a and only_b, which takes every question for one
+    of its own, also where several are about one picture.
     """
 
     heading: str
@@ -68,25 +71,28 @@ class Comparison:
 def compare(lines_a: Iterable[Line], lines_b: Iterable[Line], *, a: str = "A", b: str = "B") -> Comparison:
     """Compare two runs, each question with itself; only those asked as the task has them, no styles and no controls.
 
-    Raises `UsageError` unless both asked the same: the same ids, each with the same picture, truth and question. A
-    question may be in other words where its markers differ too: it names them.
+    Raises `UsageError` unless both asked the same: the same ids, each with a picture of the same name, the same truth
+    and question. A question may be in other words where its markers differ too: it names them.
     """
     first, second = _by_id(lines_a, a), _by_id(lines_b, b)
     _need_same(first, second, a, b)
     pairs = [(line, second[id]) for id, line in first.items()]
-    ours, theirs = (
-        np.array([np.nan if line.score is None else line.score for line in side], float)
-        for side in zip(*pairs, strict=True)
-    )
+    ours, theirs = (scores_of(side) for side in zip(*pairs, strict=True))
     members = {
         group: (len(own), own[~np.isnan(ours[own] + theirs[own])])
         for group, own in members_of([line for line, _ in pairs]).items()
     }
-    differences = [Ratio(own, theirs[own] - ours[own], np.ones(len(own))) for _, own in members.values()]
+    differences = [mean_of(theirs - ours, own, (-1.0, 1.0)) for _, own in members.values()]
     intervals = bootstrap(differences, numbered([line.picture for line, _ in pairs]))
     rows = tuple(
-        _versus(group, asked, ours[own], theirs[own], interval)
-        for (group, (asked, own)), interval in zip(members.items(), intervals, strict=True)
+        _versus(
+            group,
+            asked,
+            [pairs[i] for i in difference.items],
+            (mean_of(ours, difference.items), mean_of(theirs, difference.items), difference),
+            interval,
+        )
+        for (group, (asked, _)), difference, interval in zip(members.items(), differences, intervals, strict=True)
     )
     return Comparison(a, b, rows, restyled=sum(one.markers != other.markers for one, other in pairs))
 
@@ -121,7 +127,7 @@ def _need_same(first: dict[str, Line], second: dict[str, Line], a: str, b: str) 
 
 def _differs(one: Line, other: Line) -> str | None:
     for what, same in (
-        ("picture", one.picture == other.picture),
+        ("picture", os.path.basename(one.picture) == os.path.basename(other.picture)),  # its folder may lie elsewhere
         ("truth", one.truth == other.truth),
         ("question", one.question == other.question or one.markers != other.markers),
     ):
@@ -131,22 +137,26 @@ def _differs(one: Line, other: Line) -> str | None:
 
 
 def _versus(
-    group: tuple[str, str], asked: int, ours: np.ndarray, theirs: np.ndarray, interval: Interval | None
+    group: tuple[str, str],
+    asked: int,
+    pairs: Sequence[tuple[Line, Line]],
+    means: Sequence[Ratio],
+    interval: Interval | None,
 ) -> Versus:
-    right_a, right_b = ours >= 1, theirs >= 1
-    only_a, only_b = int((right_a & ~right_b).sum()), int((right_b & ~right_a).sum())
-    some = len(ours) > 0
+    """The row of a group. pairs: those with both scores; means: of the first run, the second, and their difference."""
+    came = Counter((one.outcome == "right", other.outcome == "right") for one, other in pairs)
+    only_a, only_b = came[True, False], came[False, True]
     return Versus(
         *group,
         asked=asked,
-        scored=len(ours),
-        a=100 * float(ours.mean()) if some else None,
-        b=100 * float(theirs.mean()) if some else None,
-        difference=100 * float((theirs - ours).mean()) if some else None,
-        interval=None if interval is None else (100 * interval[0], 100 * interval[1]),
-        both=int((right_a & right_b).sum()),
+        scored=len(pairs),
+        a=per_cent(means[0].value),
+        b=per_cent(means[1].value),
+        difference=per_cent(means[2].value),
+        interval=ends_in_per_cent(interval),
+        both=came[True, True],
         only_a=only_a,
         only_b=only_b,
-        neither=int((~right_a & ~right_b).sum()),
+        neither=came[False, False],
         p=mcnemar(only_a, only_b),
     )

@@ -21,16 +21,16 @@ from collections import deque
 from collections.abc import Collection, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from statistics import fmean, pstdev
+from statistics import fmean
 
 from vipcli.engine import Engine, Job, Request
 from vipcli.errors import UsageError, VipError, quote
 from vipcli.evaluation.answers import is_refusal
 from vipcli.evaluation.cases import Case
-from vipcli.evaluation.lines import Line, Outcome
+from vipcli.evaluation.lines import Line, outcome_of
 from vipcli.prompt import Conversation, Turn, neutralise, render, stop_texts
 
-__all__ = ["INSTRUCTION", "Judged", "judge", "prompt_for", "read_score", "run_means"]
+__all__ = ["INSTRUCTION", "judge", "prompt_for", "read_score", "run_means"]
 
 _TEMPERATURE = 0.5  # of the runs after the first
 _MAX_TOKENS = 1024  # for judges that think aloud; others stop after three
@@ -73,23 +73,10 @@ _SCORE = re.compile(
 _TABLE = "CREATE TABLE IF NOT EXISTS replies (key BLOB PRIMARY KEY, judge TEXT, run INTEGER, reply TEXT) WITHOUT ROWID"
 
 
-@dataclass(frozen=True, eq=False)
-class Judged:
-    """A line with its score. scores: of each run; empty where there was nothing to judge, or a run has none."""
-
-    line: Line
-    scores: tuple[float, ...] = ()
-
-    @property
-    def spread(self) -> float:
-        """How far the runs lie apart: their standard deviation."""
-        return pstdev(self.scores) if self.scores else 0.0
-
-
-def judge(engine: Engine, lines: Iterable[Line], cases: Iterable[Case], *, runs: int, cache: Path) -> Iterator[Judged]:
+def judge(engine: Engine, lines: Iterable[Line], cases: Iterable[Case], *, runs: int, cache: Path) -> Iterator[Line]:
     """Ask `engine` `runs` times for the score of every answer of a ``judged`` case; yields all lines, in their order.
 
-    A line's score is the mean of its runs. It stays ``unscored`` where a reply has no score or a request failed; an
+    A line's score is the mean of its `Line.runs`. It stays ``unscored`` where a reply has no score or a request failed; an
     empty answer is wrong without asking. cache: a file of replies, made where there is none. Raises `UsageError` for
     less than one run and a cache that is something else, `ModelError` where the judge can't be asked at all.
     """
@@ -114,9 +101,9 @@ def read_score(reply: str) -> float | None:
     return float(found[0]) if found else None
 
 
-def run_means(judged: Iterable[Judged]) -> tuple[float, ...]:
-    """The mean of each run over all lines that have a score: what the paper gives the spread of."""
-    every = [one.scores for one in judged if one.scores]
+def run_means(lines: Iterable[Line]) -> tuple[float, ...]:
+    """The mean of each run over all lines that a judge has scored: what the paper gives the spread of."""
+    every = [line.runs for line in lines if line.runs]
     return tuple(fmean(scores) for scores in zip(*every, strict=True))
 
 
@@ -130,7 +117,7 @@ def _cell(text: str) -> str:
 
 
 class _Waiting:
-    """A line whose replies aren't all there. replies: by run; None: it failed, or says no score."""
+    """A line whose replies aren't all there. scores: by run; None: the request failed, or the reply has no score."""
 
     def __init__(self, line: Line, runs: int) -> None:
         self.line, self.runs = line, runs
@@ -140,16 +127,17 @@ class _Waiting:
     def done(self) -> bool:
         return len(self.scores) == self.runs
 
-    def judged(self) -> Judged:
+    def judged(self) -> Line:
+        """The line with its score, or as it was."""
         found = [self.scores[run] for run in range(self.runs)]
         scores = tuple(score for score in found if score is not None)
         if len(scores) < self.runs or not scores:
-            return Judged(self.line)
+            return self.line
         mean = fmean(scores)
-        outcome: Outcome = "right" if mean == 1 else "partly" if mean > 0 else "wrong"
+        outcome = outcome_of(mean)
         if outcome == "wrong" and is_refusal(self.line.answer or ""):
             outcome = "refused"
-        return Judged(replace(self.line, score=mean, outcome=outcome, error=None, runs=scores), scores)
+        return replace(self.line, score=mean, outcome=outcome, error=None, runs=scores)
 
 
 @dataclass(frozen=True, eq=False)
@@ -196,7 +184,7 @@ class _Feed:
 
 def _in_order(
     engine: Engine, lines: Iterable[Line], judged: Collection[str], runs: int, replies: _Replies
-) -> Iterator[Judged]:
+) -> Iterator[Line]:
     feed = _Feed(engine, lines, judged, runs, replies)
     results = engine.answers(feed)
     with contextlib.closing(results) if isinstance(results, Generator) else contextlib.nullcontext():

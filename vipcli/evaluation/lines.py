@@ -5,22 +5,38 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import orjson
 
 from vipcli.errors import UsageError, quote
 from vipcli.files import whole_file
 
-__all__ = ["PLAIN", "Line", "Outcome", "read_lines", "write_lines"]
+__all__ = [
+    "CONTROLS",
+    "MOVED",
+    "OUTCOMES",
+    "PLAIN",
+    "REMOVED",
+    "Line",
+    "Outcome",
+    "outcome_of",
+    "read_lines",
+    "write_lines",
+]
 
 Outcome = Literal["right", "partly", "wrong", "refused", "unparsable", "failed", "unscored"]
 """right, partly, wrong: by its score (1, between, 0). refused: the answer says that it can't or doesn't know (score 0).
 unparsable: no letter or number can be read from it (score 0). failed: there is no answer. unscored: no score yet
 (a judge is to be asked, or was turned off)."""
+OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
+"""All of them, in this order."""
 
 PLAIN = ""
 """The variant of a question that is asked as the task has it."""
+REMOVED, MOVED = "removed", "moved"
+CONTROLS = (REMOVED, MOVED)
+"""The variants that tell what the marker is worth: without it, and with it on another place of the picture."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,7 +44,7 @@ class Line:
     """One question asked.
 
     id: of the case. picture: questions with the same one are drawn together when chance is estimated. variant: `PLAIN`,
-    ``removed``, ``moved`` (see `vipcli.evaluation.preparing`) or the name of a `Style`. question, truth: see `Case`.
+    one of `CONTROLS` or the name of a `Style`. question, truth: see `Case`.
     answer: None where the item failed, and then `error` says why. score: from 0 to 1, of a caption its CIDEr, from 0
     to 10; None where there is none. groups: see `Case.groups`. markers: as drawn. read: what was read from the answer:
     the letter, the number. runs: the score of each run of a judge, of which `score` is the mean.
@@ -47,6 +63,11 @@ class Line:
     markers: tuple[str, ...] = ()
     read: str = ""
     runs: tuple[float, ...] = ()
+
+
+def outcome_of(score: float) -> Outcome:
+    """What an answer with this score is, where that alone tells: as a judge or the official script gives it."""
+    return "right" if score == 1 else "partly" if score > 0 else "wrong"
 
 
 def write_lines(lines: Iterable[Line], path: Path) -> None:

@@ -29,24 +29,23 @@ def write_official(path: Path, answers: Mapping[str, str]) -> None:
     write_whole(json.dumps(dict(answers), indent=2).encode(), path)
 
 
-def read_official(path: Path, cases: Iterable[Case], *, partial: bool = False) -> dict[str, str]:
+def read_official(path: Path, cases: Iterable[Case]) -> dict[str, str]:
     """The answers of such a file, in the order of `cases`.
 
-    partial: some may be missing, as whoever asks has said. Raises `UsageError` with one sentence where it is another
-    file, has answers to other questions, or lacks any unsaid.
+    Raises `UsageError` with one sentence where it is another file, has answers to other questions, or lacks any.
     """
-    found = _values(path, cases, "answers", partial)
+    found = _values(path, cases, "answers")
     for key, value in found.items():
         if not isinstance(value, str):
             raise UsageError(f"{quote(str(path))}: the answer to {quote(key)} must be a text, got {shown(value)}")
     return found
 
 
-def read_grades(path: Path, cases: Iterable[Case], *, partial: bool = False) -> dict[str, tuple[float, ...]]:
+def read_grades(path: Path, cases: Iterable[Case]) -> dict[str, tuple[float, ...]]:
     """The scores of each run in a file of the official script, in the order of `cases`; see `read_official`."""
     grades: dict[str, tuple[float, ...]] = {}
     runs = 0
-    for key, value in _values(path, cases, "grades", partial).items():
+    for key, value in _values(path, cases, "grades").items():
         scores = value.get("score") if isinstance(value, dict) else None
         if not isinstance(scores, list) or not scores or not all(map(_is_score, scores)):
             raise UsageError(
@@ -64,7 +63,7 @@ def _is_score(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) and 0 <= value <= 1
 
 
-def _values(path: Path, cases: Iterable[Case], what: str, partial: bool) -> dict[str, Any]:
+def _values(path: Path, cases: Iterable[Case], what: str) -> dict[str, Any]:
     """What the file has for each of `cases`; see `read_official`."""
     doubled: list[str] = []
 
@@ -94,9 +93,9 @@ def _values(path: Path, cases: Iterable[Case], what: str, partial: bool) -> dict
             f"{name} has {what} to {len(others):,} questions that aren't asked here, first {quote(min(others))}: "
             "it may be of another benchmark or split, or of all questions where --limit takes some"
         )
-    if missing and not partial:
+    if missing:
         raise UsageError(
             f"{name} lacks {len(missing):,} of {len(ids):,} {what}, first {quote(missing[0])}: a score of some "
             "questions isn't the benchmark's"
         )
-    return {key: rows[key] for key in ids if key in rows}
+    return {key: rows[key] for key in ids}

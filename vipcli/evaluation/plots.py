@@ -12,13 +12,23 @@ from typing import Any
 from vipcli.batch import escaped
 from vipcli.evaluation.results import Control, Results, Row, StyleRow, Styles
 from vipcli.evaluation.styles import PALETTE
-from vipcli.evaluation.tables import Table, column_name, columns_of, control_name, ends, lacking, result_tables, score
-from vipcli.evaluation.tables import share_text as share
+from vipcli.evaluation.tables import (
+    COUNTS,
+    NONE,
+    Table,
+    column_name,
+    columns_of,
+    control_name,
+    ends,
+    lacking,
+    result_tables,
+    score,
+    share_text,
+)
 from vipcli.markers import Color
 
 __all__ = ["summary"]
 
-_COUNTS = ("asked", "answered", "refused", "unparsable", "failed", "unscored")
 _FOLDED = 12  # more names than these under a heading are folded away
 _STEPS = 10  # of the scale of a heat map; report.css has a class for each
 _LEAST_RANGE = 10.0  # points that the scale spans at least, so that noise doesn't look like a mountain
@@ -35,7 +45,7 @@ def summary(results: Results) -> str:
 
 
 def _scores(results: Results) -> str:
-    counts = [name for name in _COUNTS if any(getattr(row, name) for row in results.rows)]
+    counts = [name for name in COUNTS if any(getattr(row, name) for row in results.rows)]
     bodies = [_body("", [results.overall], counts, results)]
     folded = []
     for heading, some in itertools.groupby(results.rows[1:], key=lambda row: row.heading):
@@ -140,11 +150,11 @@ def _control(one: Control, chance: float | None) -> str:
             parts.append(_tick("tick", one.plain, f"with the marker: {score(one.plain)}"))
         if chance is not None:
             parts.append(_tick("dots", chance, f"guessing: {score(chance)}"))
-    points = "–" if one.difference is None else f"{one.difference:+.1f}"
+    points = NONE if one.difference is None else f"{one.difference:+.1f}"
     return (
         f'<tr><th scope="row">{control_name(one.variant)}</th>'
-        f'<td class="plot">{_svg(share(one), parts)}</td><td class="score">{points}</td>'
-        f'<td class="said">{escaped(share(one))}</td></tr>'
+        f'<td class="plot">{_svg(share_text(one), parts)}</td><td class="score">{points}</td>'
+        f'<td class="said">{escaped(share_text(one))}</td></tr>'
     )
 
 
@@ -207,7 +217,7 @@ def _cells(
     for column in columns:
         row = its.get(column)
         if row is None or row.row.score is None:
-            yield '<td class="none">–</td>'
+            yield f'<td class="none">{NONE}</td>'
             continue
         step = round(_STEPS * (row.row.score - low) / (high - low))
         title = f"{row.name}: {score(row.row.score)} ({ends(row.row.interval)}), agreement {score(row.agreement)}"

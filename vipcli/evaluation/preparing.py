@@ -16,15 +16,15 @@ from vipcli.batch import Facts, Item
 from vipcli.batch.preparing import Prepared, as_seen, markers_on, opened, small_jpeg
 from vipcli.errors import VipWarning
 from vipcli.evaluation.exam import Question
+from vipcli.evaluation.lines import CONTROLS, REMOVED
 from vipcli.evaluation.tasks.synthetic import draw_scene
 from vipcli.markers import Marker, named, render
 from vipcli.pointing import Marked, mark
 from vipcli.prompt import expand
 
-__all__ = ["MOVED", "REMOVED", "prepare_case", "thumbnail_of"]
+__all__ = ["prepare_case", "thumbnail_of"]
 
-REMOVED, MOVED = "removed", "moved"
-_TRIES = 64
+_TRIES = 64  # places for a moved marker, of which the best is taken
 
 
 def prepare_case(item: Item, facts: Facts) -> Prepared:
@@ -32,7 +32,7 @@ def prepare_case(item: Item, facts: Facts) -> Prepared:
     scene = _scene(item)
     question = item.question if scene is None else scene.text.replace("@", "@@")
     variant = item.fields.get("variant")
-    if variant not in (REMOVED, MOVED):
+    if variant not in CONTROLS:
         prepared = as_seen(lambda: _marked(item, facts, scene), question, facts)
     else:  # the question is that of the markers where they belong
         with warnings.catch_warnings():
@@ -69,12 +69,13 @@ def _varied(item: Item, facts: Facts, scene: Question | None) -> Marked:
     """The marked picture of the item's variant: the same colours on all, or no markers."""
     variant = item.fields.get("variant")
     marked = _marked(item, facts, scene)
-    if variant not in (REMOVED, MOVED):
+    if variant not in CONTROLS:
         return marked
     picture = opened(item) if scene is None else scene.picture
     if variant == REMOVED:
         return mark(picture)
-    seed = int(hashlib.blake2b(f"{item.image}{item.question}".encode(), digest_size=8).hexdigest(), 16)
+    # Its id and not where its picture lies: a marker moves to the same place on every machine.
+    seed = int(hashlib.blake2b(item.id.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest(), 16)
     rng = np.random.default_rng(seed)
     moved = [_elsewhere(rng, marker, picture.shape[1], picture.shape[0]) for marker in marked.markers]
     return mark(picture, moved, tags=facts.tags)

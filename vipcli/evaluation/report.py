@@ -8,15 +8,14 @@ from importlib.resources import files
 from typing import Any
 
 from vipcli.batch import Page, shown_text, write_page
-from vipcli.evaluation.lines import PLAIN, Line
+from vipcli.evaluation.lines import CONTROLS, OUTCOMES, PLAIN, Line
 from vipcli.evaluation.plots import summary
-from vipcli.evaluation.results import CONTROLS, Results
+from vipcli.evaluation.results import Results
 from vipcli.evaluation.tables import control_name
 
 __all__ = ["write_report"]
 
-_OUTCOMES = ("right", "partly", "wrong", "refused", "unparsable", "failed", "unscored")
-_KINDS = {"all": "All", **{name: name.capitalize() for name in _OUTCOMES}}
+_KINDS = {"all": "All", **{name: name.capitalize() for name in OUTCOMES}}
 _ORDERS = {"source": "source order", "id": "id", "answer": "answer", "score": "score, lowest first"}
 _NO_SCRIPT = (
     "The questions are listed by this page's own JavaScript, which is switched off here. "

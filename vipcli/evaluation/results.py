@@ -14,15 +14,25 @@ from typing import TypeVar
 import numpy as np
 
 from vipcli.evaluation.cases import Task
-from vipcli.evaluation.lines import PLAIN, Line, Outcome
+from vipcli.evaluation.lines import CONTROLS, PLAIN, Line, Outcome
 from vipcli.evaluation.statistics import Interval, Ratio, bootstrap, mean_of, numbered
 from vipcli.evaluation.styles import PALETTE, Style
 from vipcli.markers import KINDS
 
-__all__ = ["CONTROLS", "OVERALL", "Control", "Results", "Row", "StyleRow", "Styles", "members_of", "results_of"]
+__all__ = [
+    "OVERALL",
+    "Control",
+    "Results",
+    "Row",
+    "StyleRow",
+    "Styles",
+    "ends_in_per_cent",
+    "members_of",
+    "per_cent",
+    "results_of",
+    "scores_of",
+]
 
-CONTROLS = ("removed", "moved")
-"""The variants that tell what the marker is worth."""
 OVERALL = "All"
 """The name of the row of all questions."""
 _Column = TypeVar("_Column")
@@ -178,9 +188,9 @@ def results_of(lines: Iterable[Line], task: Task, split: str = "") -> Results:
         task=task.name,
         split=split or task.splits[0],
         measure=task.measure,
-        rows=_rows(plain, members_of(plain)),
+        rows=_rows(plain, members_of(plain), task.best),
         controls=controls,
-        styles=_styles(by_variant, plain) if by_variant else None,
+        styles=_styles(by_variant, plain, task.best) if by_variant else None,
         published=_published(task, split or task.splits[0]),
         source=task.source,
         chance=None if task.chance is None else 100 * task.chance,
@@ -207,8 +217,8 @@ def members_of(lines: Sequence[Line]) -> dict[tuple[str, str], np.ndarray]:
     return {("", OVERALL): np.arange(len(lines)), **{group: np.array(found[group]) for group in ordered}}
 
 
-def _scores(lines: Sequence[Line]) -> np.ndarray:
-    """(n,) float, nan where there is none."""
+def scores_of(lines: Sequence[Line]) -> np.ndarray:
+    """The score of each line, (n,) float, nan where there is none."""
     return np.array([np.nan if line.score is None else line.score for line in lines], float)
 
 
@@ -216,18 +226,20 @@ def _pictures(lines: Sequence[Line]) -> np.ndarray:
     return numbered([line.picture for line in lines])
 
 
-def _per_cent(value: float | None) -> float | None:
+def per_cent(value: float | None) -> float | None:
+    """A share in per cent."""
     return None if value is None else 100 * value
 
 
-def _ends(interval: Interval | None) -> Interval | None:
+def ends_in_per_cent(interval: Interval | None) -> Interval | None:
+    """An interval of shares in per cent."""
     return None if interval is None else (100 * interval[0], 100 * interval[1])
 
 
-def _rows(lines: Sequence[Line], members: Mapping[tuple[str, str], np.ndarray]) -> tuple[Row, ...]:
-    scores = _scores(lines)
+def _rows(lines: Sequence[Line], members: Mapping[tuple[str, str], np.ndarray], best: float) -> tuple[Row, ...]:
+    scores = scores_of(lines)
     scored = {group: own[~np.isnan(scores[own])] for group, own in members.items()}
-    means = [mean_of(scores, own) for own in scored.values()]
+    means = [mean_of(scores, own, (0.0, best)) for own in scored.values()]
     intervals = bootstrap(means, _pictures(lines))
     return tuple(
         _row(group, [lines[i] for i in members[group]], mean, interval)
@@ -239,8 +251,8 @@ def _row(group: tuple[str, str], lines: Sequence[Line], mean: Ratio, interval: I
     came: Counter[Outcome] = Counter(line.outcome for line in lines)
     return Row(
         *group,
-        score=_per_cent(mean.value),
-        interval=_ends(interval),
+        score=per_cent(mean.value),
+        interval=ends_in_per_cent(interval),
         asked=len(lines),
         answered=len(lines) - came["failed"],
         scored=len(mean.items),
@@ -258,33 +270,33 @@ def _control(variant: str, plain: Sequence[Line], control: Sequence[Line], task:
     """The marker's worth, from the questions that were asked both ways."""
     with_marker = {line.id: line for line in plain}
     pairs = [(with_marker[line.id], line) for line in control if line.id in with_marker]
-    scores = _scores([one for one, _ in pairs]), _scores([other for _, other in pairs])
-    both = np.flatnonzero(~np.isnan(scores[0] + scores[1]))
-    here, there = scores[0][both], scores[1][both]
-    chance = task.chance or 0.0
-    difference, score = Ratio(both, here - there, np.ones(len(both))), mean_of(scores[0], both)
-    to_gain = Ratio(both, here - chance, np.ones(len(both)))
-    share, above = Ratio(both, here - there, here), Ratio(both, here - there, here - chance)
-    ratios = [difference, score, to_gain, share, above]
-    intervals = bootstrap(ratios, _pictures([one for one, _ in pairs]))
-    tells = [interval is not None and interval[0] > 0 for interval in intervals]
-    has_share, has_above = tells[1], tells[2] and task.chance is not None
+    here, there = scores_of([one for one, _ in pairs]), scores_of([other for _, other in pairs])
+    both, chance, best = np.flatnonzero(~np.isnan(here + there)), task.chance or 0.0, task.best
+    score = mean_of(here, both, (0.0, best))
+    difference = mean_of(here - there, both, (-best, best))
+    to_gain = mean_of(here - chance, both, (-chance, best - chance))
+    share, above = (Ratio(both, difference.above, whole.above) for whole in (score, to_gain))
+    its_difference, its_score, its_gain, its_share, its_above = bootstrap(
+        [difference, score, to_gain, share, above], _pictures([one for one, _ in pairs])
+    )
+    has_share = its_score is not None and its_score[0] > 0
+    has_above = task.chance is not None and its_gain is not None and its_gain[0] > 0
     return Control(
         variant=variant,
         asked=max(len(plain), len(control)),
         pairs=len(both),
-        plain=_per_cent(score.value),
-        control=_per_cent(mean_of(scores[1], both).value),
-        difference=_per_cent(difference.value),
-        interval=_ends(intervals[0]),
-        share=_per_cent(share.value) if has_share else None,
-        share_interval=_ends(intervals[3]) if has_share else None,
-        above_chance=_per_cent(above.value) if has_above else None,
-        above_chance_interval=_ends(intervals[4]) if has_above else None,
+        plain=per_cent(score.value),
+        control=per_cent(mean_of(there, both).value),
+        difference=per_cent(difference.value),
+        interval=ends_in_per_cent(its_difference),
+        share=per_cent(share.value) if has_share else None,
+        share_interval=ends_in_per_cent(its_share) if has_share else None,
+        above_chance=per_cent(above.value) if has_above else None,
+        above_chance_interval=ends_in_per_cent(its_above) if has_above else None,
     )
 
 
-def _styles(by_variant: Mapping[str, Sequence[Line]], plain: Sequence[Line]) -> Styles:
+def _styles(by_variant: Mapping[str, Sequence[Line]], plain: Sequence[Line], best: float) -> Styles:
     lines = [line for some in by_variant.values() for line in some]
     ends = np.cumsum([len(some) for some in by_variant.values()])
     members = {
@@ -299,7 +311,7 @@ def _styles(by_variant: Mapping[str, Sequence[Line]], plain: Sequence[Line]) -> 
     asked_plain = {line.id: _said(line) for line in plain}
     rows = tuple(
         StyleRow(_style(row.name), row, _alike(by_variant[row.name], usual), _alike(by_variant[row.name], asked_plain))
-        for row in _rows(lines, members)
+        for row in _rows(lines, members, best)
     )
     unanimous = sum(None not in some and len(set(some)) == 1 for some in answers.values())
     return Styles(rows, 100 * unanimous / len(answers))

@@ -16,8 +16,8 @@ from vipcli.batch import BadItem, Event, Facts, Item, Journal, Source, Workers, 
 from vipcli.batch.feeding import Answering
 from vipcli.evaluation.answers import score
 from vipcli.evaluation.cases import Case, Reading, Task
-from vipcli.evaluation.lines import PLAIN, Line
-from vipcli.evaluation.preparing import MOVED, REMOVED, prepare_case, thumbnail_of
+from vipcli.evaluation.lines import MOVED, PLAIN, REMOVED, Line
+from vipcli.evaluation.preparing import prepare_case, thumbnail_of
 from vipcli.evaluation.styles import Style
 from vipcli.prompt import Turn
 

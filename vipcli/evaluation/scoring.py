@@ -10,7 +10,7 @@ from pathlib import Path
 from PIL import Image
 
 from vipcli.engine import Engine
-from vipcli.evaluation.answers import plain
+from vipcli.evaluation.answers import listed
 from vipcli.evaluation.exam import CONTROL, Question
 from vipcli.markers import render
 from vipcli.pointing import Marked, mark, request_for
@@ -31,12 +31,12 @@ class Asked:
     @property
     def right(self) -> bool:
         """Whether the answer is the right one and nothing else; a list may be in any order."""
-        return plain(self.answer) == plain(self.question.truth)
+        return listed(self.answer) == listed(self.question.truth)
 
     @property
     def gives_up(self) -> bool:
         """Whether it says that it doesn't know."""
-        return plain(self.answer) == plain(DONT_KNOW)
+        return listed(self.answer) == listed(DONT_KNOW)
 
 
 @dataclass(frozen=True)

@@ -29,12 +29,14 @@ class Ratio:
     """A figure: the sum of one number over some items, divided by the sum of another.
 
     items: (n,) int, which ones. above, below: (n,) float. Of a mean, `below` is ones; of the share of a score that a
-    marker is worth, `above` is what each question loses without it and `below` what it has to lose.
+    marker is worth, `above` is what each question loses without it and `below` what it has to lose. within: of a mean,
+    the least and the most that one item may come to.
     """
 
     items: np.ndarray
     above: np.ndarray
     below: np.ndarray
+    within: Interval = (0.0, 1.0)
 
     @property
     def value(self) -> float | None:
@@ -43,9 +45,9 @@ class Ratio:
         return float(self.above.sum()) / below if below else None
 
 
-def mean_of(scores: np.ndarray, items: np.ndarray) -> Ratio:
-    """The mean of ``scores[items]``. scores: (all,) float; items: (n,) int."""
-    return Ratio(items, scores[items], np.ones(len(items)))
+def mean_of(values: np.ndarray, items: np.ndarray, within: Interval = (0.0, 1.0)) -> Ratio:
+    """The mean of ``values[items]``. values: (all,) float; items: (n,) int; within: see `Ratio`."""
+    return Ratio(items, values[items], np.ones(len(items)), within)
 
 
 def numbered(names: Sequence[Hashable]) -> np.ndarray:
@@ -60,8 +62,8 @@ def bootstrap(
     """The 95 % interval of each figure: the percentiles of the same figure over pictures drawn again.
 
     pictures: (all,) int from 0, the picture of each item; see `numbered`. None where there is nothing to draw from:
-    fewer than two pictures. Where every draw must give the same (all right, all wrong), the percentiles would claim to
-    be certain; a mean of 0 or 1 gets the exact bound of as many pictures instead (Clopper and Pearson).
+    fewer than two pictures. Where every draw must give the same (all right, all wrong, two runs that differ nowhere),
+    the percentiles would claim to be certain; see `_exact`, which such a mean gets instead.
     """
     counts = [len(np.unique(pictures[ratio.items])) for ratio in ratios]
     intervals = [_exact(ratio, count) for ratio, count in zip(ratios, counts, strict=True)]
@@ -77,11 +79,19 @@ def bootstrap(
 
 
 def _exact(ratio: Ratio, count: int) -> Interval | None:
-    """The interval of a mean over `count` pictures that is 0 or 1."""
-    if not count or not (ratio.below == 1).all() or ratio.value not in (0, 1) or np.ptp(ratio.above):
+    """The interval of a mean over `count` pictures whose items are all worth the same.
+
+    The bound of Clopper and Pearson for n of n says how many of all pictures may be others; those may be worth anything
+    in `Ratio.within`. Of all right that is their interval itself.
+    """
+    least, most = ratio.within
+    if not count or not (ratio.below == 1).all() or np.ptp(ratio.above):
         return None
-    bound = float(_LEFT_OUT ** (1 / count))
-    return (bound, 1.0) if ratio.value else (0.0, 1 - bound)
+    value = float(ratio.above[0])
+    if not least <= value <= most:
+        return None
+    others = 1 - float(_LEFT_OUT ** (1 / count))
+    return value - others * (value - least), value + others * (most - value)
 
 
 @dataclass(frozen=True, eq=False)

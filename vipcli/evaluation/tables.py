@@ -11,10 +11,12 @@ import orjson
 
 from vipcli.errors import plain
 from vipcli.evaluation.comparing import Comparison, Versus
+from vipcli.evaluation.lines import MOVED, REMOVED
 from vipcli.evaluation.results import Control, Results, Row, StyleRow
 from vipcli.evaluation.statistics import Interval
 
 __all__ = [
+    "COUNTS",
     "NONE",
     "Table",
     "column_name",
@@ -32,7 +34,8 @@ __all__ = [
 
 NONE = "–"
 """What stands where there is no figure."""
-_COUNTS = ("asked", "answered", "refused", "unparsable", "failed", "unscored")
+COUNTS = ("asked", "answered", "refused", "unparsable", "failed", "unscored")
+"""The counts of a `Row` that stand behind its score."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +77,7 @@ def lacking(row: Row) -> str | None:
 
 def share_text(control: Control) -> str:
     """What the marker is worth, in a sentence."""
-    how = {"removed": "without the marker", "moved": "with the marker on another region"}[control.variant]
+    how = {REMOVED: "without the marker", MOVED: "with the marker on another place"}[control.variant]
     if control.difference is None:
         return f"No question has a score both with the marker and {how}."
     text = f"{control.plain:.1f} with the marker, {control.control:.1f} {how}: {control.difference:+.1f} points "
@@ -105,7 +108,7 @@ def result_tables(results: Results) -> list[Table]:
 
 
 def _scores(results: Results) -> Table:
-    counts = [name for name in _COUNTS if name != "unscored" or any(row.unscored for row in results.rows)]
+    counts = [name for name in COUNTS if name != "unscored" or any(row.unscored for row in results.rows)]
     rows = [
         (_named(row.heading, row.name), score(row.score), ends(row.interval), *(f"{getattr(row, n):,}" for n in counts))
         for row in results.rows
@@ -220,7 +223,10 @@ def comparison_tables(comparison: Comparison) -> list[Table]:
     """The two runs side by side."""
     a, b = comparison.a, comparison.b
     columns = ("", a, b, "difference", "95 % interval", "both right", f"only {a}", f"only {b}", "neither", "p", "asked")
-    notes = ["p: exact McNemar test on right and not right, two-sided. Interval: paired bootstrap over pictures."]
+    notes = [
+        "p: exact McNemar test on right and not right, two-sided, as if every question had a picture of its own. "
+        "Interval: paired bootstrap over pictures."
+    ]
     if not comparison.complete:
         whole = comparison.overall
         missing = whole.asked - whole.scored
@@ -238,7 +244,7 @@ def _versus(row: Versus) -> tuple[str, ...]:
         NONE if row.difference is None else f"{row.difference:+.1f}",
         ends(row.interval, "+"),
         *(f"{count:,}" for count in (row.both, row.only_a, row.only_b, row.neither)),
-        _p(row.p),
+        _p(row.p) if row.only_a or row.only_b else NONE,
         f"{row.asked:,}" if row.complete else f"{row.scored:,} of {row.asked:,}",
     )
 

@@ -188,6 +188,10 @@ _MOST = {
 }
 
 
+_OF_PICTURES = frozenset(("images", "question", "answer", "regions", "held_out"))
+_OF_SCENES = frozenset(("art", "strangers"))
+
+
 def _faults(settings: Settings, table: dict[str, Any]) -> Iterator[str]:
     """What is wrong with values that are of the right kind."""
     model, train = settings.model, settings.train
@@ -202,6 +206,11 @@ def _faults(settings: Settings, table: dict[str, Any]) -> Iterator[str]:
     for number, data in enumerate(settings.data, 1):
         if not 0 < data.weight <= 1e9 or not 0 <= data.held_out < 1 or data.regions < 1:
             yield f"[[data]] number {number}: weight must be above 0, held_out from 0 to below 1, regions 1 or more"
+        is_scenes = data.source == "scenes"
+        idle = _OF_PICTURES if is_scenes else _OF_SCENES
+        if unused := [key for key in table["data"][number - 1] if key in idle]:
+            what = "scenes, which vip draws itself" if is_scenes else "pictures that are there"
+            yield f"[[data]] number {number}: {unused[0]} means nothing to {what}"
     if (train.stage == "vision" or train.dense) and any(data.source != "scenes" for data in settings.data):
         yield "dense supervision needs scenes alone: only of these is every patch known"
     if train.stage != "lora" and "lora" in table:

@@ -47,6 +47,7 @@ def _answered(plan: Plan, file: Path) -> list[Line]:
 
 def _graded(plan: Plan, file: Path) -> list[Line]:
     """The scores of the official script, each the mean over its runs; the file has no answers that could be shown."""
+    from vipcli.evaluation.lines import outcome_of
     from vipcli.evaluation.official import read_grades
     from vipcli.evaluation.running import given
 
@@ -54,7 +55,7 @@ def _graded(plan: Plan, file: Path) -> list[Line]:
     lines = []
     for line in given(plan, dict.fromkeys(grades, "")):
         score = sum(grades[line.id]) / len(grades[line.id])
-        lines.append(replace(line, score=score, outcome="right" if score == 1 else "partly" if score else "wrong"))
+        lines.append(replace(line, score=score, outcome=outcome_of(score)))
     return lines
 
 

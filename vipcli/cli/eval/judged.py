@@ -67,15 +67,16 @@ def judge_lines(
 ) -> tuple[list[Line], tuple[str, ...]]:
     """The lines with the judge's scores, as far as it has any; and a sentence on how far its runs lie apart."""
     from vipcli.evaluation.judging import judge, run_means
+    from vipcli.evaluation.lines import PLAIN
 
     if judging is None or judging.engine is None or judging.cache is None:
         return lines, ()
     with console.status(f"asking {judging.engine.name} to judge", quiet=quiet):
         judging.cache.parent.mkdir(parents=True, exist_ok=True)
-        judged = list(judge(judging.engine, lines, cases, runs=judging.runs, cache=judging.cache))
-    means = run_means(one for one in judged if one.line.variant == "")
+        lines = list(judge(judging.engine, lines, cases, runs=judging.runs, cache=judging.cache))
+    means = run_means(line for line in lines if line.variant == PLAIN)
     notes: tuple[str, ...] = ()
     if len(means) > 1:
         each = ", ".join(f"{100 * mean:.1f}" for mean in means)
         notes = (f"The judge's {len(means)} runs: {each}; they spread by {100 * pstdev(means):.1f}.",)
-    return [one.line for one in judged], notes
+    return lines, notes

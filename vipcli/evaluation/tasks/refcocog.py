@@ -149,6 +149,7 @@ TASKS: tuple[Task, ...] = (
         read,
         splits=("val", "test"),
         measure="CIDEr",
+        best=10.0,
         home=_PAGE,
     ),
 )
