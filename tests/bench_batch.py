@@ -89,7 +89,7 @@ def tiny(count: int = 1000) -> None:
     model = transformers.VipLlavaForConditionalGeneration.from_pretrained(folder_of_tiny).eval()
     processor = transformers.LlavaProcessor.from_pretrained(folder_of_tiny)
     processor.tokenizer.padding_side = "left"
-    with tempfile.TemporaryDirectory() as name, Workers(max(1, cores() - 1)) as workers:
+    with tempfile.TemporaryDirectory() as name, Workers(cores()) as workers:
         folder = Path(name)
         rows = pictures(folder, count)
 
@@ -167,7 +167,7 @@ def small(count: int = 16) -> None:
 
 def large_pictures(count: int = 60) -> None:
     engine = open_engine("tiny")
-    with tempfile.TemporaryDirectory() as name, Workers(max(1, cores() - 1)) as workers:
+    with tempfile.TemporaryDirectory() as name, Workers(cores()) as workers:
         folder = Path(name)
         pictures(folder, count, (4000, 3000))
         began = time.perf_counter()

@@ -19,7 +19,8 @@ class Workers:
     """`count` processes, each of which does its tasks in order; what is done comes out as it is done.
 
     A task that crashes its process fails alone: the others of that process are done by a new one. busy: how many tasks
-    are still to come out.
+    are still to come out. They yield to the model, so that there may be as many as cores: where it waits for them, they
+    have all of these.
     """
 
     def __init__(self, count: int) -> None:
@@ -83,7 +84,7 @@ class _Process:
     """One process, and the thread that takes what it sends, so that it never waits for us."""
 
     def __init__(self, lane: _Lane, done: queue.SimpleQueue[Any]) -> None:
-        self._helper = Helper()
+        self._helper = Helper(yields=True)
         threading.Thread(target=self._receive, args=(lane, done), daemon=True).start()
 
     def send(self, task: Task, inputs: tuple[Any, ...]) -> None:

@@ -196,7 +196,7 @@ def batch(
         journal = Journal(outputs.journal, job)
         journal.check()
         about = {"source": source.name, "model": job["model"], "question": question or "of each item"}
-        with Workers(min(8, max(1, cores() - 1))) as pool:  # they start while the model is loaded
+        with Workers(min(8, cores())) as pool:  # they start while the model is loaded
             facts = Facts(fit=options["fit"], tags=tags, strict=strict)
             if on_ray:
                 asking = {"at_once": at_once, "options": options, **style}
