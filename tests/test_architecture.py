@@ -35,7 +35,6 @@ ROOMS = {
         "markers",
         "images",
         "files",
-        "config",
         "errors",
     },
     "training": {

@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from cli.conftest import Outcome
+from engine.scripted_server import Scripted, running
 from PIL import Image
 
 from vipcli.batch import Workers
@@ -82,6 +83,8 @@ def test_questions_of_ones_own_are_asked_scored_and_written_down(own: Path, tmp_
     manifest = json.loads((results / "manifest.json").read_text())
     assert manifest["model"] == "tiny"
     assert len(manifest["weights"]) == 16
+    assert manifest["device"]
+    assert manifest["device"] != "auto"
     assert manifest["versions"]["transformers"]
     assert "a mushroom" in (results / "report.html").read_text()
 
@@ -134,6 +137,21 @@ def test_answers_from_elsewhere_are_scored_as_ours(own: Path, tmp_path: Path, vi
     assert "lacks 2 of 3 answers" in done.err
 
 
+def test_a_manifest_tells_the_same_questions_from_others(own: Path, tmp_path: Path, vip: Vip) -> None:
+    answers = tmp_path / "answers.json"
+    answers.write_text(json.dumps({"1": "a mushroom", "2": "No mushroom.", "3": "ninety-nine"}))
+    digests = []
+    for name in ("here", "elsewhere", "other"):
+        (tmp_path / name).mkdir()
+        file = tmp_path / name / "mine.jsonl"
+        file.write_text(own.read_text().replace("99", "98" if name == "other" else "99"))
+        assert vip("eval", file, "--score", answers, "-o", tmp_path / name / "results").code == 0
+        manifest = json.loads((tmp_path / name / "results" / "manifest.json").read_text())
+        assert manifest["intervals"] == {"resamples": 2000, "seed": 20261126}
+        digests.append(manifest["digest of the questions"])
+    assert digests[0] == digests[1] != digests[2]
+
+
 def bench(folder: Path) -> Path:
     """Two questions of ViP-Bench, as it is published."""
     (folder / "bbox" / "images").mkdir(parents=True)
@@ -166,6 +184,30 @@ def test_vip_bench_without_a_judge_is_not_scored_and_has_the_servers_file(tmp_pa
     assert done.code == 0
     assert "| All | 80.0 |" in done.out
     assert "| published: 7b | 48.4 |" in done.out
+
+
+def test_a_judge_is_named_in_the_manifest_and_its_key_is_not(
+    tmp_path: Path, vip: Vip, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    data, answers, results = bench(tmp_path / "data"), tmp_path / "answers.json", tmp_path / "results of a judge"
+    answers.write_text(json.dumps({"v1_0": "a cat", "v1_1": "a dog"}))
+    with running(Scripted()) as server:
+        server.on_ask = lambda call: call.say("1.0" if call.question.endswith("a cat |") else "0.5")
+        url = server.url.replace("://", "://me:secret@")
+        done = vip(
+            "eval", "vip-bench", "-d", data, "--score", answers, "--judge", url, "--judge-runs", 2, "-o", results
+        )
+    assert done.code == 0
+    assert "| All | 75.0 |" in done.out
+    assert "The judge's 2 runs: 75.0, 75.0; they spread by 0.0." in done.out
+    assert [line.runs for line in read_lines(results / "scored.jsonl")] == [(1.0, 1.0), (0.5, 0.5)]
+    manifest = json.loads((results / "manifest.json").read_text())
+    assert (manifest["judge"], manifest["judge server"], manifest["judge runs"]) == ("eyes-7b", server.url, 2)
+    assert server.url in manifest["command"]
+    assert f"&#x27;{results}&#x27;" in (results / "report.html").read_text(), "as a shell takes it"
+    for file in results.iterdir():
+        assert b"secret" not in file.read_bytes()
 
 
 @pytest.mark.parametrize(

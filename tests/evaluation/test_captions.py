@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from vipcli.errors import MissingExtra
-from vipcli.evaluation.captions import need_pycocoevalcap, score_captions
+from vipcli.evaluation.captions import need_pycocoevalcap, score_captions, with_caption_scores
+from vipcli.evaluation.lines import Line
 
 HERE = importlib.util.find_spec("pycocoevalcap") is not None
 needs_it = pytest.mark.skipif(not HERE, reason="pycocoevalcap isn't installed")
@@ -63,6 +64,18 @@ def test_cider_is_what_arithmetic_says(monkeypatch):
     assert scored.scores == pytest.approx((10 / 4, 0))
     assert scored.figures["CIDEr, plain words"] == pytest.approx(10 / 8)
     assert scored.figures["ROUGE-L, plain words"] == pytest.approx(1 / 2)
+
+
+@needs_it
+def test_each_variant_of_a_question_is_scored_by_itself(monkeypatch):
+    monkeypatch.setattr(shutil, "which", lambda _: None)
+    asked = [("1", "", "cat", "Cat."), ("2", "", "dog", "cat"), ("3", "", "cow", None), ("1", "removed", "cat", "dog")]
+    lines = [Line(id, id, "What?", truth, answer, None, "unscored", variant) for id, variant, truth, answer in asked]
+    scored, notes = with_caption_scores(lines)
+    assert [line.score for line in scored] == [pytest.approx(10 / 4), 0, None, 0]
+    assert [line.outcome for line in scored] == ["partly", "wrong", "unscored", "wrong"]
+    assert notes[0].startswith("CIDEr, plain words 1.250, BLEU-4"), "of those as the task has them"
+    assert notes[1].startswith(LEFT_OUT)
 
 
 @needs_java

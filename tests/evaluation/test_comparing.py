@@ -50,6 +50,18 @@ def test_a_score_between_counts_in_the_difference_but_is_not_right():
     assert (row.both, row.only_a, row.only_b, row.neither) == (0, 0, 1, 1)
 
 
+def test_no_caption_is_right_whatever_its_score():
+    a, b = [line(1, 2.5), line(2, 0.4)], [line(1, 0.7), line(2, 1.3)]
+    found = compare(a, b)
+    assert (found.overall.both, found.overall.only_a, found.overall.only_b, found.overall.neither) == (0, 0, 0, 2)
+    assert "| 2 | – | 2 |" in to_markdown(comparison_tables(found)), "and McNemar has nothing to say"
+
+
+def test_runs_of_two_machines_are_compared_wherever_the_pictures_lay():
+    ours, theirs = line(1, picture="/data/v7w/1.jpg"), line(1, picture="../v7w/1.jpg")
+    assert compare([ours], [theirs]).overall.both == 1
+
+
 def test_what_one_lacks_a_score_of_is_left_out_and_said():
     a, b = runs()
     b[0], a[39] = failed(0, groups=b[0].groups), line(39, None, groups=a[39].groups)

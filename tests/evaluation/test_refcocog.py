@@ -136,6 +136,6 @@ def test_missing_half_and_other_files_are_one_sentence(tmp_path):
 
 
 def test_without_pyarrow_it_says_how_to_install_it(tmp_path, monkeypatch):
-    monkeypatch.setitem(__import__("sys").modules, "pyarrow.parquet", None)
-    with pytest.raises(MissingExtra, match="pip install pyarrow"):
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
+    with pytest.raises(MissingExtra, match="refcocog-caption, whose data are Parquet files, needs pyarrow"):
         list(task_of("refcocog-caption").read(Reading(tmp_path)))

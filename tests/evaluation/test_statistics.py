@@ -93,6 +93,20 @@ def test_all_right_is_not_certain():
     assert bootstrap([mean_of(right, np.arange(30))], np.zeros(30, int)) == [(pytest.approx(0.025), 1.0)]
 
 
+def test_two_runs_that_differ_nowhere_may_differ_elsewhere():
+    """Of 30 pictures, up to 11.6 in a hundred others may not be like them, and be worth anything that there is."""
+    everything, pictures = np.arange(30), np.arange(30)
+
+    def interval(value: float, least: float) -> tuple[float, float]:
+        [(low, high)] = bootstrap([mean_of(np.full(30, value), everything, (least, 1.0))], pictures)
+        return round(low, 3), round(high, 3)
+
+    assert interval(0.0, -1.0) == (-0.116, 0.116)
+    assert interval(-1.0, -1.0) == (-1.0, -0.769)
+    assert interval(1.0, -1.0) == (0.769, 1.0)
+    assert interval(0.5, 0.0) == (0.442, 0.558)
+
+
 def test_where_there_is_nothing_to_draw_from_there_is_no_interval():
     one, none = mean_of(np.array([0.5, 0.7]), np.arange(2)), mean_of(np.zeros(0), np.arange(0))
     assert bootstrap([one], np.zeros(2, int)) == [None]

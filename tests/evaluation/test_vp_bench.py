@@ -130,12 +130,10 @@ def test_half_a_file_is_no_file(tmp_path):
 
 
 def test_without_pyarrow_it_says_what_to_install(tmp_path, monkeypatch):
-    def lacking():
-        raise MissingExtra("a parquet file", "pyarrow")
-
-    monkeypatch.setattr("vipcli.evaluation.tasks.vp_bench.need_pyarrow", lacking)
-    with pytest.raises(MissingExtra, match="pip install pyarrow"):
-        cases(write(tmp_path, [ROW]))
+    data = write(tmp_path, [ROW])
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
+    with pytest.raises(MissingExtra, match="vp-bench, whose data are a Parquet file, needs pyarrow"):
+        cases(data)
 
 
 def test_pictures_are_not_held(tmp_path):

@@ -75,12 +75,12 @@ def write_parquet(rows: Iterable[Mapping[str, Any]], carried: list[str], path: P
             writer.write_table(pyarrow.Table.from_pylist(clean, schema))
 
 
-def need_pyarrow() -> None:
-    """Raise `MissingExtra` where Parquet can't be written, before any work is done."""
+def need_pyarrow(what: str = "a .parquet output") -> None:
+    """Raise `MissingExtra` where Parquet, which `what` needs, can't be read or written, before any work is done."""
     import importlib.util
 
     if importlib.util.find_spec("pyarrow") is None:
-        raise MissingExtra("a .parquet output", "pyarrow")
+        raise MissingExtra(what, "pyarrow")
 
 
 def _write_lines(header: list[str], lines: Iterable[Iterable[Any]], path: Path, quote_formulas: bool) -> None:

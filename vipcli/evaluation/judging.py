@@ -76,8 +76,8 @@ _TABLE = "CREATE TABLE IF NOT EXISTS replies (key BLOB PRIMARY KEY, judge TEXT, 
 def judge(engine: Engine, lines: Iterable[Line], cases: Iterable[Case], *, runs: int, cache: Path) -> Iterator[Line]:
     """Ask `engine` `runs` times for the score of every answer of a ``judged`` case; yields all lines, in their order.
 
-    A line's score is the mean of its `Line.runs`. It stays ``unscored`` where a reply has no score or a request failed; an
-    empty answer is wrong without asking. cache: a file of replies, made where there is none. Raises `UsageError` for
+    A line's score is the mean of its `Line.runs`. It stays ``unscored`` where a reply has no score or a request failed;
+    an empty answer is wrong without asking. cache: a file of replies, made where there is none. Raises `UsageError` for
     less than one run and a cache that is something else, `ModelError` where the judge can't be asked at all.
     """
     if runs < 1:

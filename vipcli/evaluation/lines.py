@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import orjson
 
@@ -20,6 +21,7 @@ __all__ = [
     "REMOVED",
     "Line",
     "Outcome",
+    "as_json",
     "outcome_of",
     "read_lines",
     "write_lines",
@@ -37,6 +39,7 @@ PLAIN = ""
 REMOVED, MOVED = "removed", "moved"
 CONTROLS = (REMOVED, MOVED)
 """The variants that tell what the marker is worth: without it, and with it on another place of the picture."""
+_BEST = 10.0  # of any score: that of CIDEr
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,7 +77,7 @@ def write_lines(lines: Iterable[Line], path: Path) -> None:
     """Write ``scored.jsonl``: all of it, or nothing changes there."""
     with whole_file(path) as file:
         for line in lines:
-            file.write(orjson.dumps(asdict(line)) + b"\n")
+            file.write(as_json(asdict(line)) + b"\n")
 
 
 def read_lines(path: Path) -> Iterator[Line]:
@@ -83,11 +86,35 @@ def read_lines(path: Path) -> Iterator[Line]:
         with path.open("rb") as file:
             for number, text in enumerate(file, 1):
                 try:
-                    row = orjson.loads(text)
+                    row = _loaded(text)
                     groups = {heading: tuple(names) for heading, names in row.pop("groups").items()}
                     kept = {name: tuple(row[name]) for name in ("markers", "runs")}
-                    yield Line(**row | {"groups": groups, **kept})
-                except (ValueError, TypeError, KeyError, AttributeError) as error:
+                    yield _checked(Line(**row | {"groups": groups, **kept}))
+                except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
                     raise UsageError(f"{quote(str(path))}, line {number}: is no line of vip eval") from error
     except OSError as error:
         raise UsageError(f"{quote(str(path))} can't be read: {error.strerror}") from error
+
+
+def as_json(value: object, option: int = 0) -> bytes:
+    """`value` as JSON; half a pair, as of a file name that isn't UTF-8, becomes its code. option: of orjson."""
+    try:
+        return orjson.dumps(value, option=option)
+    except TypeError:
+        return json.dumps(value, indent=2 if option & orjson.OPT_INDENT_2 else None).encode()
+
+
+def _checked(line: Line) -> Line:
+    """The line itself. Raises `ValueError` for one that somebody has edited into what no figure can be made of."""
+    texts = (line.id, line.picture, line.question, line.truth, line.variant, line.read)
+    good_score = line.score is None or (type(line.score) in (int, float) and 0 <= line.score <= _BEST)
+    if not (good_score and line.outcome in OUTCOMES and all(isinstance(text, str) for text in texts)):
+        raise ValueError
+    return line
+
+
+def _loaded(text: bytes) -> Any:
+    try:
+        return orjson.loads(text)
+    except ValueError:
+        return json.loads(text)  # which knows half a pair

@@ -15,7 +15,7 @@ from vipcli.evaluation.tables import control_name
 
 __all__ = ["write_report"]
 
-_KINDS = {"all": "All", **{name: name.capitalize() for name in OUTCOMES}}
+_KINDS: dict[str, str] = {"all": "All", **{name: name.capitalize() for name in OUTCOMES}}
 _ORDERS = {"source": "source order", "id": "id", "answer": "answer", "score": "score, lowest first"}
 _NO_SCRIPT = (
     "The questions are listed by this page's own JavaScript, which is switched off here. "

@@ -6,7 +6,10 @@ their markers. Questions that follow another one are asked when that one has its
 
 from __future__ import annotations
 
-from collections import deque
+import functools
+import hashlib
+import os
+from collections import Counter, deque
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -14,20 +17,32 @@ from typing import Any
 
 from vipcli.batch import BadItem, Event, Facts, Item, Journal, Source, Workers, read_rows, run
 from vipcli.batch.feeding import Answering
+from vipcli.batch.items import file_size
+from vipcli.errors import UsageError, quote
 from vipcli.evaluation.answers import score
-from vipcli.evaluation.cases import Case, Reading, Task
+from vipcli.evaluation.cases import Case, Reading, Rule, Task
 from vipcli.evaluation.lines import MOVED, PLAIN, REMOVED, Line
 from vipcli.evaluation.preparing import prepare_case, thumbnail_of
 from vipcli.evaluation.styles import Style
 from vipcli.prompt import Turn
 
-__all__ = ["Plan", "ask", "given", "scored", "thumbnails"]
+__all__ = ["Contents", "Plan", "ask", "given", "scored", "thumbnails"]
 
 _AHEAD = 64  # thumbnails made ahead of the report
 _KEPT = 2**27  # characters of the images of cases, most of which are paths
 
 Rows = Mapping[str, Mapping[str, Any]]
 """The last row of each id in the journal."""
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What a plan comes to. rules: how many of its cases have which. digest: 16 hexadecimal digits that change with any
+    question, truth or marker, and with the size of a picture's file; they are the same wherever the data lie.
+    """
+
+    rules: Counter[Rule]
+    digest: str
 
 
 @dataclass(frozen=True)
@@ -61,8 +76,25 @@ class Plan:
             yield pair
         self._kept.extend(kept or ())
 
+    @functools.cached_property
+    def contents(self) -> Contents:
+        """What is asked, in short. Raises `UsageError` as `Task.read`."""
+        rules: Counter[Rule] = Counter()
+        digest = hashlib.blake2b(digest_size=8)
+        for variant, case in self.cases():
+            rules[case.rule] += 1
+            picture = (os.path.basename(case.picture), file_size(case.image) if case.picture is case.image else None)
+            asked = (variant, case.id, case.before, case.question, case.truth, case.rule, case.choices, case.markers)
+            digest.update(repr((picture, asked)).encode("utf-8", "surrogatepass"))
+        return Contents(rules, digest.hexdigest())
+
     def _read(self) -> Iterator[tuple[str, Case]]:
+        variants = ((REMOVED, MOVED) if self.control else ()) + tuple(style.name for style in self.styles)
+        taken = tuple(_id("", variant) for variant in variants)
         for case in self.task.read(self.reading):
+            if taken and case.id.endswith(taken):
+                name = quote(case.id)
+                raise UsageError(f"{quote(case.where)}: its id {name!r} ends as those of other markings do: change it")
             yield PLAIN, case
             if self.control:
                 yield REMOVED, case

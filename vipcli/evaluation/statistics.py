@@ -12,10 +12,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-__all__ = ["RESAMPLES", "Interval", "Ratio", "bootstrap", "mcnemar", "mean_of", "numbered"]
+__all__ = ["RESAMPLES", "SEED", "Interval", "Ratio", "bootstrap", "mcnemar", "mean_of", "numbered"]
 
 RESAMPLES = 2000
-_SEED = 20261126
+"""How often pictures are drawn again: with another seed an end moves by some hundredths of the interval."""
+SEED = 20261126
+"""Of the pictures drawn: the same lines have the same intervals."""
 _LEFT_OUT = 0.025  # of the draws, at either end: 95 per cent stay
 _CELLS = 1 << 20  # weights held at a time: 8 MB
 _DENSE = 0.2  # a figure that as many of the pictures belong to is quicker with all of them
@@ -57,7 +59,7 @@ def numbered(names: Sequence[Hashable]) -> np.ndarray:
 
 
 def bootstrap(
-    ratios: Sequence[Ratio], pictures: np.ndarray, *, resamples: int = RESAMPLES, seed: int = _SEED
+    ratios: Sequence[Ratio], pictures: np.ndarray, *, resamples: int = RESAMPLES, seed: int = SEED
 ) -> list[Interval | None]:
     """The 95 % interval of each figure: the percentiles of the same figure over pictures drawn again.
 

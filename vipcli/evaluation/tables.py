@@ -11,7 +11,7 @@ import orjson
 
 from vipcli.errors import plain
 from vipcli.evaluation.comparing import Comparison, Versus
-from vipcli.evaluation.lines import MOVED, REMOVED
+from vipcli.evaluation.lines import MOVED, REMOVED, as_json
 from vipcli.evaluation.results import Control, Results, Row, StyleRow
 from vipcli.evaluation.statistics import Interval
 
@@ -70,9 +70,8 @@ def lacking(row: Row) -> str | None:
     missing = row.asked - row.scored
     why = [f"{count:,} {what}" for what, count in (("failed", row.failed), ("not judged", row.unscored)) if count]
     reasons = f" ({', '.join(why)})" if why else ""
-    return (
-        f"{missing:,} of {row.asked:,} questions have no score{reasons}: the score is that of the other {row.scored:,}"
-    )
+    told = f"the score is that of the other {row.scored:,}" if row.scored else "there is none to tell"
+    return f"{missing:,} of {row.asked:,} questions have no score{reasons}: {told}"
 
 
 def share_text(control: Control) -> str:
@@ -278,7 +277,7 @@ def _safe(text: str) -> str:
 
 def to_json(found: Results | Comparison) -> bytes:
     """All figures, in per cent; with `complete` wherever there is a score, so that no part passes for the whole."""
-    return orjson.dumps(_with_complete(found, asdict(found)), option=orjson.OPT_INDENT_2) + b"\n"
+    return as_json(_with_complete(found, asdict(found)), orjson.OPT_INDENT_2) + b"\n"
 
 
 def _with_complete(value: Any, shown: Any) -> Any:

@@ -1,4 +1,8 @@
-"""``vip eval``: `command` has its flags and starts it, `outputs` writes what it comes to, `showing` shows that."""
+"""``vip eval``: `command` has its flags and starts it, `planning` makes of them what is asked.
+
+A model is asked in `asking`; answers `given` in a file are scored without one. `judged` has the judge, `outputs` writes
+and shows what it comes to. `comparing` shows two such folders side by side.
+"""
 
 from __future__ import annotations
 

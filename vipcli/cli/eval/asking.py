@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping
-from contextlib import closing
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vipcli.cli import console
-from vipcli.cli.batch.engines import batch_size_of, open_engine_for_batch, weights_of
+from vipcli.cli.batch.engines import batch_size_of, check_engine, open_engine_for_batch, weights_of
 from vipcli.cli.batch.progress import show_progress
 from vipcli.cli.batch.stopping import stoppable
 from vipcli.cli.eval.judged import Judging, check_judging
@@ -22,12 +21,12 @@ from vipcli.errors import UsageError, quote
 if TYPE_CHECKING:
     from vipcli.evaluation import Plan
 
-__all__ = ["Answering", "ask_plan"]
+__all__ = ["Answerer", "ask_plan"]
 
 
 @dataclass(frozen=True)
-class Answering:
-    """What answers, as the flags say; `placing` are those of `vipcli.open_engine`."""
+class Answerer:
+    """What answers, as the flags say. placing: those of `vipcli.open_engine`."""
 
     model: str | None
     engine: str | None
@@ -39,7 +38,7 @@ class Answering:
 
 
 def ask_plan(
-    plan: Plan, answering: Answering, judging: Judging | None, output: Path, *, quiet: bool, verbose: bool
+    plan: Plan, answerer: Answerer, judging: Judging | None, output: Path, *, quiet: bool, verbose: bool
 ) -> int:
     """Ask everything that the journal in `output` lacks, and write what it all comes to. Returns the exit code."""
     from vipcli.batch import Facts, Journal, Workers, cores
@@ -48,29 +47,27 @@ def ask_plan(
     from vipcli.evaluation.captions import need_pycocoevalcap
 
     settings = load_settings()
-    at_once = batch_size_of(answering.batch_size)
-    server = server_address(answering.engine, answering.model, settings)
-    if server is not None and answering.workers is not None:
-        raise UsageError("--workers is for models that vip runs; a server has chosen for itself")
+    at_once = batch_size_of(answerer.batch_size)
+    server = server_address(answerer.engine, answerer.model, settings)
+    check_engine(server, answerer.workers, None)
     style: dict[str, Any] = {
-        "system": answering.system,
-        "prompt_style": prompt_style_of(settings, answering.prompt_style),
+        "system": answerer.system,
+        "prompt_style": prompt_style_of(settings, answerer.prompt_style),
     }
     with console.status("reading the data", quiet=quiet):
-        rules = Counter(case.rule for _, case in plan.cases())  # what is missing is said before a model is loaded
+        rules = plan.contents.rules  # what is missing is said before a model is loaded
     if not rules:
         raise UsageError(f"{plan.task.name}: there is no question in its data")
     check_judging(judging, rules, plan.task.name)
     if "caption" in rules:
         need_pycocoevalcap()
-    make_folder("--output", output)
     usual = {"device": settings.device, "dtype": settings.dtype}
-    given = {flag: value for flag, value in answering.placing.items() if value is not None}
-    name = server or answering.model or settings.model
+    given = {flag: value for flag, value in answerer.placing.items() if value is not None}
+    name = server or answerer.model or settings.model
     with stoppable() as stopped:
         remote = None
         if server is not None:
-            remote = open_wanted(server, answering.model, settings, given, quiet=quiet, verbose=verbose)
+            remote = open_wanted(server, answerer.model, settings, given, quiet=quiet, verbose=verbose)
         job = {
             "task": plan.task.name,
             "split": plan.reading.split,
@@ -85,9 +82,9 @@ def ask_plan(
         path = output / "answers.jsonl"
         journal = Journal(path, job)
         journal.check()
-        with Workers(min(8, max(1, cores() - 1))) as pool:  # they start while the model is loaded
+        with _folder(output), Workers(min(8, cores())) as pool:  # they start while the model is loaded
             engine = remote or open_engine_for_batch(
-                name, answering.workers, {**usual, **given}, quiet=quiet, verbose=verbose
+                name, answerer.workers, {**usual, **given}, quiet=quiet, verbose=verbose
             )
             facts = Facts(side=engine.side, patch=engine.patch, special_tokens=frozenset(engine.special_tokens))
             options = {"fit": plan.task.fit, "max_new_tokens": plan.task.max_new_tokens}
@@ -96,9 +93,33 @@ def ask_plan(
                 with journal, closing(asked):
                     failed = show_progress(asked, rules.total, path, quiet=quiet)
                     lines = list(scored(plan, path))
-                    write_all(plan, lines, judging, output, pool, facts, {**job, **options}, quiet=quiet)
+                    about = {**job, **options, **_placed(server, answerer, {**usual, **given})}
+                    write_all(plan, lines, judging, output, pool, facts, about, quiet=quiet)
             except KeyboardInterrupt:
                 where = quote(str(output))
                 console.note(f"vip: stopped; what was answered is in {where}, and the same command goes on from there")
                 return stopped.code
     return 3 if failed else 0
+
+
+@contextmanager
+def _folder(output: Path) -> Iterator[None]:
+    """Make the folder; where nothing comes into it, as for a model that can't be loaded, take it away again."""
+    there = output.is_dir()
+    make_folder("--output", output)
+    try:
+        yield
+    finally:
+        if not there:
+            with suppress(OSError):  # it has something
+                output.rmdir()
+
+
+def _placed(server: str | None, answerer: Answerer, placing: Mapping[str, Any]) -> dict[str, Any]:
+    """What answered where, for the manifest: sums in another order may end in another word."""
+    if server is not None:
+        return {"server": server, "batch_size": answerer.batch_size}
+    from vipcli.engine import choose_device
+
+    chosen = {} if placing.get("device_map") else {"device": str(choose_device(placing["device"]))}
+    return {**placing, **chosen, "workers": answerer.workers or 1, "batch_size": answerer.batch_size}

@@ -131,8 +131,8 @@ def evaluate(
     judging = judging_of(judge, judge_model, judge_runs)
     if score is not None:
         return score_given(plan, score, judging, output, quiet=quiet)
-    from vipcli.cli.eval.asking import Answering, ask_plan
+    from vipcli.cli.eval.asking import Answerer, ask_plan
 
     placing = {"device": device, "dtype": dtype, "device_map": device_map, "load_in": load_in}
-    answering = Answering(model, engine, workers, placing, batch_size, system, prompt_style)
-    return ask_plan(plan, answering, judging, output, quiet=quiet, verbose=verbose)
+    answerer = Answerer(model, engine, workers, placing, batch_size, system, prompt_style)
+    return ask_plan(plan, answerer, judging, output, quiet=quiet, verbose=verbose)

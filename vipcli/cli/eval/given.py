@@ -29,10 +29,15 @@ def score_given(plan: Plan, file: Path, judging: Judging | None, output: Path, *
     if plan.task.name == "synthetic":
         raise UsageError("--score: the questions of synthetic come to light when they are asked")
     graded = _has_grades(file)
-    check_judging(judging, set() if graded else {case.rule for _, case in plan.cases()}, plan.task.name)
+    check_judging(judging, set() if graded else plan.contents.rules, plan.task.name)
     lines = _graded(plan, file) if graded else _answered(plan, file)
     make_folder("--output", output)
-    about = {"task": plan.task.name, "split": plan.reading.split, "answers": str(file.resolve())}
+    about = {
+        "task": plan.task.name,
+        "split": plan.reading.split,
+        "data": str(plan.reading.folder and plan.reading.folder.resolve()),
+        "answers": str(file.resolve()),
+    }
     with Workers(1) as pool:
         write_all(plan, lines, judging, output, pool, Facts(), about, quiet=quiet)
     return 0

@@ -23,16 +23,22 @@ _MOST = 100  # runs
 
 @dataclass(frozen=True, eq=False)
 class Judging:
-    """The judge, how often each answer is judged, and the file of its replies. engine: None: nobody judges."""
+    """The judge, how often each answer is judged, and the file of its replies. engine: None: nobody judges.
+
+    server: its address.
+    """
 
     engine: Engine | None
     runs: int = 1
     cache: Path | None = None
+    server: str = ""
 
     @property
     def facts(self) -> dict[str, str | int]:
         """What a manifest should know."""
-        return {"judge": "none"} if self.engine is None else {"judge": self.engine.name, "judge runs": self.runs}
+        if self.engine is None:
+            return {"judge": "none"}
+        return {"judge": self.engine.name, "judge server": self.server, "judge runs": self.runs}
 
 
 def judging_of(judge: str | None, model: str | None, runs: int) -> Judging | None:
@@ -51,7 +57,7 @@ def judging_of(judge: str | None, model: str | None, runs: int) -> Judging | Non
     folder = cache_folder()
     if folder is None:
         raise UsageError("--judge: there is no home folder to keep its replies in: set XDG_CACHE_HOME")
-    return Judging(open_engine(judge, model=model), runs, folder / "judge.sqlite")
+    return Judging(open_engine(judge, model=model), runs, folder / "judge.sqlite", judge)
 
 
 def check_judging(judging: Judging | None, rules: Collection[str], task: str) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -38,38 +40,44 @@ def write_all(
     """
     from vipcli.evaluation import results_of, write_lines
     from vipcli.evaluation.captions import with_caption_scores
+    from vipcli.evaluation.lines import PLAIN
     from vipcli.evaluation.official import write_official
     from vipcli.evaluation.report import write_report
     from vipcli.evaluation.running import thumbnails
+    from vipcli.evaluation.statistics import RESAMPLES, SEED
     from vipcli.evaluation.tables import result_tables
     from vipcli.evaluation.writing import write_manifest, write_results
 
-    rules = {case.id: case.rule for _, case in plan.cases()}
+    rules = plan.contents.rules
     lines, notes = judge_lines(judging, lines, (case for _, case in plan.cases()), quiet=quiet)
-    if "caption" in rules.values():
+    if "caption" in rules:
         with console.status("weighing the captions", quiet=quiet):
             lines, notes = with_caption_scores(lines)
     results = results_of(lines, plan.task, plan.reading.split)
-    facts_of_run = {
+    run = {
         **about,
         **({} if judging is None else judging.facts),
         "questions": len(lines),
+        "digest of the questions": plan.contents.digest,
         "control": plan.control,
         "styles": [style.name for style in plan.styles],
         "limit": plan.reading.limit,
         "prompt": "answers.jsonl has the prompt of every question",
-        "seed": "greedy: nothing is drawn at random",
+        "temperature": 0.0,
+        "intervals": {"resamples": RESAMPLES, "seed": SEED},
     }
+    run = {name: _without_key(fact) if isinstance(fact, str) else fact for name, fact in run.items()}
+    command = ["vip", *map(_without_key, sys.argv[1:])]
     head = {name: str(about[name]) for name in ("model", "task", "split") if about.get(name)}
-    head["command"] = " ".join(["vip", *sys.argv[1:]])
+    head["command"] = shlex.join(command)
     if len(lines) > _SHOWN:
         head["questions"] = f"{len(lines):,}, of which this page shows some; scored.jsonl has all"
     try:
         write_lines(lines, output / "scored.jsonl")
         write_results(output, results, notes)
-        write_manifest(output / "manifest.json", ["vip", *sys.argv[1:]], facts_of_run)
-        if "judged" in rules.values():
-            answers = {line.id: line.answer for line in lines if line.variant == "" and line.answer is not None}
+        write_manifest(output / "manifest.json", command, run)
+        if "judged" in rules:
+            answers = {line.id: line.answer for line in lines if line.variant == PLAIN and line.answer is not None}
             write_official(output / "official.json", answers)
         with console.status("drawing the page", quiet=quiet):
             shown = thumbnails(plan, lines, pool, facts, _SHOWN)
@@ -79,6 +87,11 @@ def write_all(
     show_tables(result_tables(results), notes)
     if not quiet:
         console.note(f"vip: all of it is in {quote(str(output))}: report.html to look at, scored.jsonl to go on with")
+
+
+def _without_key(text: str) -> str:
+    """An argument as others may read it: an address without the name and password that it may have."""
+    return re.sub(r"(?<=://)[^/\s]*@", "", text)
 
 
 def show_tables(tables: Iterable[Table], notes: Iterable[str] = ()) -> None:

@@ -1,14 +1,13 @@
-"""The benchmarks, a file each, which has a `TASK` (or `TASKS`); one loop asks them all."""
+"""The benchmarks, a file each, which has `TASKS`; one loop asks them all."""
 
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterator
 
 from vipcli.errors import UsageError, quote
 from vipcli.evaluation.cases import Task
 
-__all__ = ["NAMES", "all_tasks", "task_of"]
+__all__ = ["NAMES", "task_of"]
 
 _HOMES = {
     "vip-bench": "vip_bench",
@@ -30,8 +29,3 @@ def task_of(name: str) -> Task:
         raise UsageError(f"{quote(name)} is no task: use {', '.join(NAMES)}, or a .jsonl file of your own")
     tasks: tuple[Task, ...] = importlib.import_module(f"vipcli.evaluation.tasks.{_HOMES[name]}").TASKS
     return next(task for task in tasks if task.name == name)
-
-
-def all_tasks() -> Iterator[Task]:
-    """Every task, in the order of `NAMES`."""
-    return map(task_of, NAMES)

@@ -115,7 +115,7 @@ def _truth(rule: Rule, answer: object, choices: tuple[str, ...]) -> str:
     answers = answer if isinstance(answer, list) else [answer]
     if not answers or not all(isinstance(one, str | int | float) and not isinstance(one, bool) for one in answers):
         raise UsageError(f"its answer must be a text, a number or a list of them, got {shown(answer)}")
-    texts = [" ".join((one if isinstance(one, str) else f"{one:.15g}").split()) for one in answers]
+    texts = [" ".join((f"{one:.15g}" if isinstance(one, float) else str(one)).split()) for one in answers]
     if not all(texts):
         raise UsageError("its answer is empty")
     if rule == "letter":

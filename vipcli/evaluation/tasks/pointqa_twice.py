@@ -12,7 +12,7 @@ from pathlib import Path
 from vipcli.errors import UsageError
 from vipcli.evaluation.cases import Case, Reading, Task
 from vipcli.evaluation.styles import AUTHORS, Style, mark_region
-from vipcli.evaluation.tasks.reading import Record, Source, box_of, check_files, naming, path_of, read_records, text_of
+from vipcli.evaluation.tasks.reading import Record, Source, box_of, path_of, read_cases, text_of
 from vipcli.evaluation.tasks.wording import as_question, nameless
 from vipcli.markers.formats.reading import shown
 
@@ -27,32 +27,29 @@ _SOURCE = Source(
 
 def read(reading: Reading) -> Iterator[Case]:
     """The cases of ``pointQA_twice_test.json``."""
-    records = read_records(reading, _SOURCE, "pointQA_twice")
-    assert reading.folder is not None
-    cases = [_case(record, reading.folder, reading.style or AUTHORS) for record in records]
-    check_files((case.image for case in cases), _SOURCE)
-    yield from cases
+    return read_cases(
+        reading, _SOURCE, "pointQA_twice", lambda record, folder: _case(record, folder, reading.style or AUTHORS)
+    )
 
 
 def _case(record: Record, folder: Path, style: Style) -> Case:
     row = record.row
-    with naming(record.where):
-        boxes = row.get("bboxes")
-        if not isinstance(boxes, list) or len(boxes) != 1:
-            raise UsageError(f"its bboxes must be a list of 1, got {shown(boxes)}")
-        marker, _ = mark_region(box_of(boxes[0], "its box"), style)
-        question = f"{text_of(row, 'general_question')} The exemplary object is {nameless(style)}."
-        answer = text_of(row, "answer")
-        return Case(
-            id=record.id,
-            image=path_of(row, "image", folder),
-            question=as_question(f"{question}\nAnswer the question using a single word or phrase."),
-            truth=answer,
-            rule="exact",
-            markers=(marker,),
-            groups={"right answer": (answer.strip().lower(),)},
-            where=record.where,
-        )
+    boxes = row.get("bboxes")
+    if not isinstance(boxes, list) or len(boxes) != 1:
+        raise UsageError(f"its bboxes must be a list of 1, got {shown(boxes)}")
+    marker, _ = mark_region(box_of(boxes[0], "its box"), style)
+    question = f"{text_of(row, 'general_question')} The exemplary object is {nameless(style)}."
+    answer = text_of(row, "answer")
+    return Case(
+        id=record.id,
+        image=path_of(row, "image", folder),
+        question=as_question(f"{question}\nAnswer the question using a single word or phrase."),
+        truth=answer,
+        rule="exact",
+        markers=(marker,),
+        groups={"right answer": (answer.strip().lower(),)},
+        where=record.where,
+    )
 
 
 TASKS: tuple[Task, ...] = (

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from vipcli.errors import UsageError, quote
-from vipcli.evaluation.cases import Reading
+from vipcli.evaluation.cases import Case, Reading
 from vipcli.evaluation.styles import Region
 from vipcli.markers.formats.reading import file_bytes, numbers, parse_json, shown
 
@@ -29,6 +29,7 @@ __all__ = [
     "naming",
     "object_of",
     "path_of",
+    "read_cases",
     "read_records",
     "text_of",
     "texts_of",
@@ -79,6 +80,17 @@ def read_records(reading: Reading, source: Source, task: str) -> tuple[Record, .
             f"{quote(str(path.parent), _SHOWN)} has no {source.file}: it is published at {source.page}"
         ) from None
     return _records(path, source, task, reading.limit, (state.st_size, state.st_mtime_ns))
+
+
+def read_cases(reading: Reading, source: Source, task: str, case_of: Callable[[Record, Path], Case]) -> Iterator[Case]:
+    """A case of each record, made by `case_of` from it and the folder, once all their pictures are there."""
+    folder = folder_of(reading, source)
+    cases = []
+    for record in read_records(reading, source, task):
+        with naming(record.where):
+            cases.append(case_of(record, folder))
+    check_files((case.image for case in cases), source)
+    yield from cases
 
 
 @lru_cache(maxsize=1)  # the cases are read again for each style

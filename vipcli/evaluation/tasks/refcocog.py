@@ -16,7 +16,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vipcli.errors import MissingExtra, UsageError, quote
+from vipcli.batch import need_pyarrow
+from vipcli.errors import UsageError, quote
 from vipcli.evaluation.cases import Case, Reading, Task
 from vipcli.evaluation.styles import AUTHORS, Style, mark_region
 from vipcli.evaluation.tasks.reading import Source, box_of, evenly, folder_of, naming, text_of, texts_of
@@ -106,11 +107,9 @@ def _outline(value: object) -> tuple[XY, ...] | None:
 
 def _files(reading: Reading) -> list[tuple[str, ParquetFile]]:
     """The files of a split, in order, by their names. Raises `UsageError` where one is missing or isn't whole."""
-    try:
-        from pyarrow import ArrowException
-        from pyarrow.parquet import ParquetFile
-    except ImportError:
-        raise MissingExtra("refcocog-caption, whose data are Parquet files,", "pyarrow") from None
+    need_pyarrow("refcocog-caption, whose data are Parquet files,")
+    from pyarrow import ArrowException
+    from pyarrow.parquet import ParquetFile
 
     split = reading.split or "val"
     source = Source(f"{split}-00000-of-*.parquet", _PAGE, "the same files")

@@ -13,7 +13,7 @@ from pathlib import Path
 from vipcli.errors import UsageError
 from vipcli.evaluation.cases import Case, Reading, Task
 from vipcli.evaluation.styles import AUTHORS, Style
-from vipcli.evaluation.tasks.reading import Record, Source, box_of, check_files, naming, path_of, read_records, text_of
+from vipcli.evaluation.tasks.reading import Record, Source, box_of, path_of, read_cases, text_of
 from vipcli.evaluation.tasks.wording import LETTERS, as_question, begins_with, mark_all, multiple_choice
 from vipcli.markers.formats.reading import shown
 
@@ -28,36 +28,31 @@ _SOURCE = Source(
 
 def read(reading: Reading) -> Iterator[Case]:
     """The cases of ``v7w-test.json``."""
-    records = read_records(reading, _SOURCE, "v7w")
-    assert reading.folder is not None
-    cases = [_case(record, reading.folder, reading.style or AUTHORS) for record in records]
-    check_files((case.image for case in cases), _SOURCE)
-    yield from cases
+    return read_cases(reading, _SOURCE, "v7w", lambda record, folder: _case(record, folder, reading.style or AUTHORS))
 
 
 def _case(record: Record, folder: Path, style: Style) -> Case:
     row = record.row
-    with naming(record.where):
-        boxes = row.get("bboxes")
-        if not isinstance(boxes, list) or len(boxes) != len(LETTERS):
-            raise UsageError(f"its bboxes must be a list of 4, got {shown(boxes)}")
-        if row.get("answer") not in boxes:
-            raise UsageError("its answer must be one of its bboxes")
-        question = text_of(row, "question")
-        markers = mark_all([box_of(box, f"its box {number}") for number, box in enumerate(boxes, 1)], style)
-        options = [f"The object {phrase}" for _, phrase in markers]
-        letter = LETTERS[boxes.index(row["answer"])]
-        return Case(
-            id=record.id,
-            image=path_of(row, "image", folder),
-            question=as_question(multiple_choice(question, options)),
-            truth=letter,
-            rule="equals-letter",
-            markers=tuple(marker for marker, _ in markers),
-            groups={"question": (begins_with(question),), "right letter": (letter,)},
-            choices=LETTERS,
-            where=record.where,
-        )
+    boxes = row.get("bboxes")
+    if not isinstance(boxes, list) or len(boxes) != len(LETTERS):
+        raise UsageError(f"its bboxes must be a list of 4, got {shown(boxes)}")
+    if row.get("answer") not in boxes:
+        raise UsageError("its answer must be one of its bboxes")
+    question = text_of(row, "question")
+    markers = mark_all([box_of(box, f"its box {number}") for number, box in enumerate(boxes, 1)], style)
+    options = [f"The object {phrase}" for _, phrase in markers]
+    letter = LETTERS[boxes.index(row["answer"])]
+    return Case(
+        id=record.id,
+        image=path_of(row, "image", folder),
+        question=as_question(multiple_choice(question, options)),
+        truth=letter,
+        rule="equals-letter",
+        markers=tuple(marker for marker, _ in markers),
+        groups={"question": (begins_with(question),), "right letter": (letter,)},
+        choices=LETTERS,
+        where=record.where,
+    )
 
 
 TASKS: tuple[Task, ...] = (

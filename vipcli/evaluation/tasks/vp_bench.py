@@ -40,7 +40,7 @@ def read(reading: Reading) -> Iterator[Case]:
     path = folder_of(reading, _SOURCE) / _FILE
     if not path.is_file():
         raise UsageError(f"{quote(str(path.parent))} has no {_FILE}: it is published at {_PAGE}")
-    need_pyarrow()
+    need_pyarrow("vp-bench, whose data are a Parquet file,")
     chosen = iter(evenly(_rows_of(path), reading.limit))
     wanted = next(chosen, None)
     known: set[str] = set()
