@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from vipcli.config import Settings, history_file, load_settings, user_file
-from vipcli.errors import UsageError
+from vipcli.errors import UsageError, quote
 from vipcli.images import save_picture
 
 
@@ -90,7 +90,7 @@ def test_broken_toml_names_the_file(broken: bytes, project: Path, user: Path) ->
     (project / "vip.toml").write_bytes(broken)
     with pytest.raises(UsageError) as error:
         settings(project, user)
-    assert str(error.value).startswith(f"{project / 'vip.toml'} is no valid TOML: ")
+    assert str(error.value).startswith(f"{quote(str(project / 'vip.toml'))} is no valid TOML: ")
     assert str(error.value).isprintable()
 
 

@@ -258,6 +258,6 @@ def test_any_special_tokens_at_all_are_parted(text: str, tokens: list[str]) -> N
 
 @pytest.mark.parametrize("part", ["word ", "#", "<image>", "</s>", "\0", "\ud800", "😀"])
 def test_a_megabyte_takes_no_time(part: str) -> None:
-    began = time.monotonic()
+    began = time.process_time()
     neutralise(part * (1_000_000 // len(part)), ["<s>", "</s>"])
-    assert time.monotonic() - began < 3, "a tenth of that on an idle machine"
+    assert time.process_time() - began < 3, "of a core; a tenth of that is usual"

@@ -82,6 +82,7 @@ def test_questions_of_ones_own_are_asked_scored_and_written_down(own: Path, tmp_
     assert first.question == "What is @1?"
     manifest = json.loads((results / "manifest.json").read_text())
     assert manifest["model"] == "tiny"
+    assert (manifest["style"], manifest["system"], manifest["data"]) == (None, None, None)
     assert len(manifest["weights"]) == 16
     assert manifest["device"]
     assert manifest["device"] != "auto"
@@ -184,6 +185,7 @@ def test_vip_bench_without_a_judge_is_not_scored_and_has_the_servers_file(tmp_pa
     assert done.code == 0
     assert "| All | 80.0 |" in done.out
     assert "| published: 7b | 48.4 |" in done.out
+    assert not (tmp_path / "graded" / "official.json").exists(), "there are no answers in grades"
 
 
 def test_a_judge_is_named_in_the_manifest_and_its_key_is_not(
@@ -231,6 +233,8 @@ def test_a_judge_is_named_in_the_manifest_and_its_key_is_not(
         (["vp-bench", "-o", "r", "-d", ".", "--styles"], "--styles: vp-bench has no regions"),
         (["vip-bench", "-o", "r", "-d", ".", "--control"], "--control: the markers of vip-bench are in its pictures"),
         (["gone.jsonl", "-o", "r"], "gone.jsonl"),
+        (["synthetic", "-o", "r", "--workers", "0"], "--workers 0: use a number from 1 to 256"),
+        (["synthetic", "-o", "r", "--limit", "2", "-m", "tiny", "--dtype", "floaty"], "--dtype floaty: use auto"),
         (["--compare", "a", "b"], "--compare: a has no scored.jsonl: name a RESULTS folder of vip eval"),
         (["synthetic", "--compare", "a", "b"], "--compare A B goes alone"),
     ],
@@ -248,6 +252,55 @@ def test_what_cannot_be_ends_in_one_sentence_and_writes_nothing(
     assert sentence in done.err
     assert done.err.count("\n") == 1
     assert list(tmp_path.iterdir()) == []
+
+
+def test_where_nothing_can_be_asked_no_folder_is_left(tmp_path: Path, vip: Vip) -> None:
+    done = vip("eval", "synthetic", "--limit", 2, "-m", "nope", "-o", tmp_path / "results")
+    assert (done.code, done.err.count("\n")) == (1, 1)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_id_that_a_control_gives_too_is_refused_and_not_answered_by_it(own: Path, tmp_path: Path, vip: Vip) -> None:
+    rows = [json.loads(line) for line in own.read_text().splitlines()]
+    ids = ["x (removed)", "x", "y"]
+    own.write_text("".join(f"{json.dumps(row | {'id': name})}\n" for row, name in zip(rows, ids, strict=True)))
+    done = vip("eval", own, "-m", "tiny", "--control", "-o", tmp_path / "results")
+    assert done.code == 2
+    assert "mine.jsonl, line 1: its id 'x (removed)' ends as those of other markings do: change it" in done.err
+
+
+def test_texts_and_names_that_are_no_utf_8_are_measured_all_the_same(own: Path, tmp_path: Path, vip: Vip) -> None:
+    row = json.loads(own.read_text().splitlines()[0])
+    path = tmp_path / os.fsdecode(b"q\xff.jsonl")
+    path.write_text(json.dumps(row | {"id": "\ud800"}) + "\n")
+    results = tmp_path / os.fsdecode(b"r\xff")
+    assert vip("eval", path, "-m", "tiny", "-o", results).code == 0
+    assert json.loads((results / "results.json").read_text())["task"] == os.fsdecode(b"q\xff.jsonl")
+    assert [line.id for line in read_lines(results / "scored.jsonl")] == ["\ud800"]
+    assert vip("eval", "--compare", results, results, "-o", tmp_path / "both").code == 0
+
+
+def test_where_a_judge_gives_no_score_it_is_said_why(tmp_path: Path, vip: Vip, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    data, answers, results = bench(tmp_path / "data"), tmp_path / "answers.json", tmp_path / "results"
+    answers.write_text(json.dumps({"v1_0": "a cat", "v1_1": "a dog"}))
+    with running(Scripted()) as server:
+        server.on_ask = lambda call: call.json({"error": {"message": "bad key"}}, 401)
+        done = vip("eval", "vip-bench", "-d", data, "--score", answers, "--judge", server.url, "-o", results)
+    assert done.code == 3
+    assert "2 answers have no score, first v1_0: the judge: " in done.err
+    assert "2 of 2 questions have no score (2 not judged): there is none to tell" in done.out
+
+
+def test_a_terminal_without_room_for_a_table_gets_its_text(
+    own: Path, tmp_path: Path, vip: Vip, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("vipcli.cli.console.is_lively_stdout", lambda: True)
+    answers = tmp_path / "answers.json"
+    answers.write_text(json.dumps({"1": "a mushroom", "2": "No mushroom.", "3": "ninety-nine"}))
+    for columns, table in (("20", "| All | 100.0 |"), ("100", "│ All")):
+        monkeypatch.setenv("COLUMNS", columns)
+        assert table in vip("eval", own, "--score", answers, "-o", tmp_path / "results").out
 
 
 def test_killed_it_goes_on_and_asks_nothing_twice(tmp_path: Path, vip: Vip) -> None:

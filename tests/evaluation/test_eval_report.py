@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Iterable
 from itertools import product
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 from evaluation.hand import CAPABILITIES, failed, line, task
 from pages import HOSTILE, Report, jpeg
+from PIL import Image
 
 from vipcli.errors import VipError, plain
 from vipcli.evaluation.lines import Line
@@ -100,6 +102,17 @@ def test_it_shows_the_figures_and_a_row_for_each_question(report):
     for part in ("a cat", "1 (right)", "box:1,2,3,4@red", "Rec, OCR", "small"):
         assert part in text
     page.until("document.querySelector('.row img')?.naturalWidth === 32")
+
+
+def test_a_high_picture_is_shown_whole(browser, tmp_path):
+    data = io.BytesIO()
+    Image.new("RGB", (24, 320)).save(data, "JPEG")
+    write_report(
+        tmp_path / "eval.html", [(line(1), data.getvalue())], results_of([line(1)], task()), title="", about={}
+    )
+    page = Report(browser, tmp_path / "eval.html")
+    page.until("document.querySelector('.row img')?.naturalHeight === 320")
+    assert page.js("(e => e.clientHeight <= e.parentElement.clientHeight)(document.querySelector('.row img'))")
 
 
 def test_rows_are_filtered_by_outcome_by_words_and_by_every_heading(report):

@@ -1,6 +1,7 @@
 """A user's own questions, from their lines to what is asked and scored."""
 
 import json
+import warnings
 
 import pytest
 from evaluation.authors import lay, picture, prepared, texts
@@ -80,6 +81,7 @@ def test_there_may_be_more_than_four_choices(tmp_path):
         ({"answer": 3}, "3", "right"),
         ({"answer": 3, "rule": "number"}, "There are three.", "right"),
         ({"answer": 2.50, "rule": "number"}, "2.5", "right"),
+        ({"answer": 1234567890123456789}, "1234567890123456789", "right"),
         ({"answer": [3, "four"], "rule": "number"}, "4", "right"),
         ({"answer": ["cat", "dog"], "rule": "contains"}, "That is a dog.", "right"),
         ({"answer": "d", "rule": "letter"}, "(D)", "right"),
@@ -139,6 +141,7 @@ FAULTS = [
     ({"answer": " "}, "its answer is empty"),
     ({"rule": "fuzzy"}, "its rule must be one of exact, contains, letter, number, judged, got .fuzzy"),
     ({"rule": "number"}, "its answer must be a number, got .a cat"),
+    ({"rule": "number", "answer": 10**400}, "its answer must be a number, got .1000"),
     ({"rule": "letter"}, "its answer must be a letter, got .a cat"),
     ({"choices": ["a cat"]}, "its choices must be 2 to 26, got 1"),
     ({"choices": "a cat"}, "its choices must be a list of texts"),
@@ -177,6 +180,13 @@ def test_no_lines_and_no_file(tmp_path):
         cases(write(tmp_path, "\n\n"))
     with pytest.raises(UsageError, match="can't be read"):
         cases(tmp_path / "none.jsonl")
+
+
+def test_what_a_style_has_outside_the_picture_is_no_warning_of_ours(tmp_path):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        (case,) = cases(write(tmp_path, LINE | {"markers": ["0,0,60,70"]}), style=Style("ellipse", "red"))
+    assert texts(case)[0].startswith("ellipse:")
 
 
 def test_a_marker_that_cannot_be_restyled_is_named(tmp_path):

@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 from evaluation.hand import CAPABILITIES, failed, line, task
 
+from vipcli.errors import UsageError
+from vipcli.evaluation.lines import read_lines, write_lines
 from vipcli.evaluation.results import results_of
 from vipcli.evaluation.styles import all_styles
 from vipcli.evaluation.tables import result_tables, to_json, to_markdown
@@ -149,6 +151,7 @@ def test_styles_tell_accuracy_and_agreement():
     }
     assert results.styles.unanimous == pytest.approx(third)
     assert results.styles.best.name == "red box"
+    assert "Highest: red box, 100.0 (29.2 to 100.0), as 1 other." in to_markdown(result_tables(results))
     assert not results.complete, "red point lacks one"
     alone = results_of([one for one in styled() if one.variant], task()).styles
     assert [row.with_plain for row in alone.rows] == [None] * 3
@@ -200,3 +203,15 @@ def test_a_hundred_thousand_answers_take_seconds():
     results = results_of(lines, task())
     assert time.process_time() - start < 4
     assert results.overall.interval[1] - results.overall.interval[0] < 1
+
+
+@pytest.mark.parametrize(
+    "edited", [{"score": "x"}, {"score": -1}, {"score": True}, {"outcome": "nice"}, {"picture": [1]}, {"id": 3}]
+)
+def test_a_line_that_was_edited_into_nonsense_is_none(tmp_path, edited):
+    path = tmp_path / "scored.jsonl"
+    write_lines([line(1)], path)
+    assert [one.id for one in read_lines(path)] == ["q-1"]
+    path.write_text(path.read_text() + json.dumps(json.loads(path.read_text()) | edited) + "\n")
+    with pytest.raises(UsageError, match=r"scored.jsonl, line 2: is no line of vip eval"):
+        list(read_lines(path))

@@ -133,7 +133,7 @@ def test_the_markers_to_start_from_are_good() -> None:
 
 def test_three_thousand_damaged_markers_end_in_a_marker_or_a_sentence() -> None:
     rng = random.Random(20240917)
-    began, good = time.perf_counter(), 0
+    began, good = time.process_time(), 0
     for _ in range(3000):
         text = mutated(rng)
         options = {} if rng.random() < 0.7 else {"kind": rng.choice(("box", "mask", "tag", "scribble", "contour"))}
@@ -148,7 +148,7 @@ def test_three_thousand_damaged_markers_end_in_a_marker_or_a_sentence() -> None:
             if not (result.kind == "mask" and len(result.points) == 2):  # a file's mask is written as a rectangle
                 assert again == result, ascii(text)
     assert 150 < good < 2700, "some of each"
-    assert time.perf_counter() - began < 10
+    assert time.process_time() - began < 10
 
 
 MEGABYTE = 1_000_000
@@ -182,9 +182,9 @@ HUGE = {
 
 @pytest.mark.parametrize("text", HUGE.values(), ids=HUGE)
 def test_a_megabyte_of_it_ends_in_a_sentence_at_once(text: str) -> None:
-    began = time.perf_counter()
+    began = time.process_time()
     assert isinstance(outcome(text), str)
-    assert time.perf_counter() - began < 3
+    assert time.process_time() - began < 3
 
 
 def test_a_megabyte_that_is_a_marker_is_one() -> None:

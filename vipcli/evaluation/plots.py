@@ -16,6 +16,7 @@ from vipcli.evaluation.tables import (
     COUNTS,
     NONE,
     Table,
+    as_others,
     column_name,
     columns_of,
     control_name,
@@ -164,8 +165,9 @@ def _styles(results: Results, styles: Styles) -> str:
     parts = []
     if (best := styles.best) is not None:
         parts.append(
-            f"<p>Highest: <b>{escaped(best.name)}</b>, {score(best.row.score)} ({ends(best.row.interval)}). All "
-            f"{len(styles.rows)} markers get the same answer to {score(styles.unanimous)} % of the questions.</p>"
+            f"<p>Highest: <b>{escaped(best.name)}</b>, {score(best.row.score)} ({ends(best.row.interval)})"
+            f"{as_others(styles)}. All {len(styles.rows)} markers get the same answer to "
+            f"{score(styles.unanimous)} % of the questions.</p>"
         )
     grids = (("kind by color", styles.by_color()), ("kind by width", styles.by_width()))
     heats = [_heat(f"{results.measure}, {title}", grid, scale, best) for title, grid in grids if grid]

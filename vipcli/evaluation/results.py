@@ -131,6 +131,11 @@ class Styles:
         scored = [row for row in self.rows if row.row.score is not None]
         return max(scored, key=lambda row: row.row.score or 0.0, default=None)
 
+    @property
+    def as_good(self) -> int:
+        """How many others have the score of the best."""
+        return sum(row.row.score == self.best.row.score for row in self.rows) - 1 if self.best else 0
+
     def by_color(self) -> dict[str, dict[str, StyleRow]]:
         """Kind -> colour -> its row, at the usual width."""
         return self._grid(lambda style: style.color if style.width is None else None)

@@ -12,13 +12,14 @@ import orjson
 from vipcli.errors import plain
 from vipcli.evaluation.comparing import Comparison, Versus
 from vipcli.evaluation.lines import MOVED, REMOVED, as_json
-from vipcli.evaluation.results import Control, Results, Row, StyleRow
+from vipcli.evaluation.results import Control, Results, Row, StyleRow, Styles
 from vipcli.evaluation.statistics import Interval
 
 __all__ = [
     "COUNTS",
     "NONE",
     "Table",
+    "as_others",
     "column_name",
     "columns_of",
     "comparison_tables",
@@ -72,6 +73,11 @@ def lacking(row: Row) -> str | None:
     reasons = f" ({', '.join(why)})" if why else ""
     told = f"the score is that of the other {row.scored:,}" if row.scored else "there is none to tell"
     return f"{missing:,} of {row.asked:,} questions have no score{reasons}: {told}"
+
+
+def as_others(styles: Styles) -> str:
+    """What is to be said behind the best where others are as good: ``, as 3 others``."""
+    return f", as {styles.as_good:,} other{'s' if styles.as_good > 1 else ''}" if styles.as_good else ""
 
 
 def share_text(control: Control) -> str:
@@ -185,7 +191,8 @@ def _styles(results: Results) -> Table:
         notes.append("As usual: answers that are those to the question as the task has it, in per cent.")
     notes.append(f"All markers get the same answer to {styles.unanimous:.1f} % of the questions.")
     if styles.best:
-        notes.append(f"Highest: {styles.best.name}, {score(styles.best.row.score)} ({ends(styles.best.row.interval)}).")
+        best = f"{styles.best.name}, {score(styles.best.row.score)} ({ends(styles.best.row.interval)})"
+        notes.append(f"Highest: {best}{as_others(styles)}.")
     short = [row.name for row in styles.rows if not row.row.complete]
     if short:
         notes.append(f"Not all questions have a score with: {', '.join(short)}")

@@ -68,17 +68,18 @@ def ask_plan(
         remote = None
         if server is not None:
             remote = open_wanted(server, answerer.model, settings, given, quiet=quiet, verbose=verbose)
-        job = {
+        what = {
             "task": plan.task.name,
             "split": plan.reading.split,
-            "data": str(plan.reading.folder and plan.reading.folder.resolve()),
-            "style": str(plan.reading.style and plan.reading.style.name),
-            "max_new_tokens": str(plan.task.max_new_tokens),
+            "data": plan.reading.folder and str(plan.reading.folder.resolve()),
+            "style": plan.reading.style and plan.reading.style.name,
+            "max_new_tokens": plan.task.max_new_tokens,
             "model": remote.name if remote else resolve(name).name,
             "weights": weights_of(name),
-            "dtype": str(given.get("dtype") or settings.dtype),
-            **{key: str(value) for key, value in style.items()},
+            "dtype": given.get("dtype") or settings.dtype,
+            **style,
         }
+        job = {key: str(value) for key, value in what.items()}
         path = output / "answers.jsonl"
         journal = Journal(path, job)
         journal.check()
@@ -93,13 +94,13 @@ def ask_plan(
                 with journal, closing(asked):
                     failed = show_progress(asked, rules.total, path, quiet=quiet)
                     lines = list(scored(plan, path))
-                    about = {**job, **options, **_placed(server, answerer, {**usual, **given})}
-                    write_all(plan, lines, judging, output, pool, facts, about, quiet=quiet)
+                    about = {**what, **options, **_placed(server, answerer, {**usual, **given})}
+                    unjudged = write_all(plan, lines, judging, output, pool, facts, about, quiet=quiet)
             except KeyboardInterrupt:
                 where = quote(str(output))
                 console.note(f"vip: stopped; what was answered is in {where}, and the same command goes on from there")
                 return stopped.code
-    return 3 if failed else 0
+    return 3 if failed or unjudged else 0
 
 
 @contextmanager

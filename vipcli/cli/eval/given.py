@@ -35,12 +35,12 @@ def score_given(plan: Plan, file: Path, judging: Judging | None, output: Path, *
     about = {
         "task": plan.task.name,
         "split": plan.reading.split,
-        "data": str(plan.reading.folder and plan.reading.folder.resolve()),
+        "data": plan.reading.folder and str(plan.reading.folder.resolve()),
         "answers": str(file.resolve()),
     }
     with Workers(1) as pool:
-        write_all(plan, lines, judging, output, pool, Facts(), about, quiet=quiet)
-    return 0
+        unjudged = write_all(plan, lines, judging, output, pool, Facts(), about, quiet=quiet)
+    return 3 if unjudged else 0
 
 
 def _answered(plan: Plan, file: Path) -> list[Line]:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from vipcli.engine import Engine
     from vipcli.evaluation import Case, Line
 
-__all__ = ["Judging", "check_judging", "judge_lines", "judging_of"]
+__all__ = ["Judging", "check_judging", "is_unjudged", "judge_lines", "judging_of"]
 
 _MOST = 100  # runs
 
@@ -68,6 +68,11 @@ def check_judging(judging: Judging | None, rules: Collection[str], task: str) ->
         raise UsageError(f"--judge: {task} is scored without one")
 
 
+def is_unjudged(line: Line) -> bool:
+    """Whether the judge was asked for a score and gave none."""
+    return line.outcome == "unscored" and line.error is not None
+
+
 def judge_lines(
     judging: Judging | None, lines: list[Line], cases: Iterable[Case], *, quiet: bool
 ) -> tuple[list[Line], tuple[str, ...]]:
@@ -80,6 +85,12 @@ def judge_lines(
     with console.status(f"asking {judging.engine.name} to judge", quiet=quiet):
         judging.cache.parent.mkdir(parents=True, exist_ok=True)
         lines = list(judge(judging.engine, lines, cases, runs=judging.runs, cache=judging.cache))
+    unjudged = [line for line in lines if is_unjudged(line)]
+    if unjudged:
+        console.note(
+            f"vip: {len(unjudged):,} answers have no score, first {quote(unjudged[0].id)}: {unjudged[0].error}; "
+            "the same command asks the judge again"
+        )
     means = run_means(line for line in lines if line.variant == PLAIN)
     notes: tuple[str, ...] = ()
     if len(means) > 1:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 import shlex
+import shutil
 import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vipcli.cli import console
-from vipcli.cli.eval.judged import Judging, judge_lines
+from vipcli.cli.eval.judged import Judging, is_unjudged, judge_lines
 from vipcli.errors import OutputError, quote
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["show_tables", "write_all"]
 
 _SHOWN = 10_000  # questions on the page
+_LEAST = 7  # characters of a line for each column of a table; with less, nothing can be read
 
 
 def write_all(
@@ -33,10 +35,11 @@ def write_all(
     about: Mapping[str, Any],
     *,
     quiet: bool,
-) -> None:
+) -> int:
     """Score what is still without a score, write everything into `output`, and show the figures on stdout.
 
-    about: of the run, for the manifest and the head of the page. Raises `VipError` where something can't be written.
+    about: of the run, for the manifest and the head of the page. Returns how many answers a judge gave no score. Raises
+    `VipError` where something can't be written.
     """
     from vipcli.evaluation import results_of, write_lines
     from vipcli.evaluation.captions import with_caption_scores
@@ -78,7 +81,8 @@ def write_all(
         write_manifest(output / "manifest.json", command, run)
         if "judged" in rules:
             answers = {line.id: line.answer for line in lines if line.variant == PLAIN and line.answer is not None}
-            write_official(output / "official.json", answers)
+            if any(answers.values()):  # of grades there are none
+                write_official(output / "official.json", answers)
         with console.status("drawing the page", quiet=quiet):
             shown = thumbnails(plan, lines, pool, facts, _SHOWN)
             write_report(output / "report.html", shown, results, title=f"vip eval {plan.task.name}", about=head)
@@ -87,6 +91,7 @@ def write_all(
     show_tables(result_tables(results), notes)
     if not quiet:
         console.note(f"vip: all of it is in {quote(str(output))}: report.html to look at, scored.jsonl to go on with")
+    return sum(map(is_unjudged, lines))
 
 
 def _without_key(text: str) -> str:
@@ -95,13 +100,16 @@ def _without_key(text: str) -> str:
 
 
 def show_tables(tables: Iterable[Table], notes: Iterable[str] = ()) -> None:
-    """Tables on stdout: drawn on a terminal, as Markdown in a pipe."""
+    """Tables on stdout: drawn on a terminal that has room for them, as Markdown in a pipe."""
     from vipcli.evaluation.tables import to_markdown
 
-    if console.is_lively_stdout():
+    tables = list(tables)
+    room = shutil.get_terminal_size().columns
+    if console.is_lively_stdout() and all(_LEAST * len(table.columns) <= room for table in tables):
         for table in tables:
             console.show_table(table.title, table.columns, table.rows, table.notes)
     else:
         console.lines(to_markdown(tables))
     for note in notes:
+        console.line("")  # else it would be a row of the table
         console.line(note)

@@ -13,6 +13,7 @@ With a style, every marker is drawn in it around the same region; a question tha
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from functools import lru_cache
@@ -24,7 +25,7 @@ from vipcli.batch import Item, MarkerText
 from vipcli.batch.manifests import parse_object, read_lines
 from vipcli.batch.places import placed, placed_marker
 from vipcli.batch.preparing import opened
-from vipcli.errors import UsageError, VipError, quote
+from vipcli.errors import UsageError, VipError, VipWarning, quote
 from vipcli.evaluation.cases import Case, Reading, Rule, Task
 from vipcli.evaluation.letters import LETTERS
 from vipcli.evaluation.numerals import read_number
@@ -161,7 +162,8 @@ def _groups(row: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
 
 def _restyled(case: Case, style: Style) -> Case:
     """The case with each marker drawn in `style` around the same region, called as before."""
-    with naming(quote(case.where)):
+    with naming(quote(case.where)), warnings.catch_warnings():
+        warnings.simplefilter("ignore", VipWarning)  # what is partly outside is said of the picture that is asked about
         try:
             size = _size(case.image)
             colors = style.colors(len(case.markers))

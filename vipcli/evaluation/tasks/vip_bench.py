@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import os
 import re
+import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -22,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from vipcli.batch.manifests import parse_object
-from vipcli.errors import UsageError, quote
+from vipcli.errors import UsageError, VipWarning, quote
 from vipcli.evaluation.cases import Case, Reading, Task
 from vipcli.evaluation.styles import Region, Style, region_of
 from vipcli.evaluation.tasks.reading import (
@@ -175,9 +176,11 @@ def _regions(path: Path) -> tuple[tuple[int, int], Mapping[str, Region]]:
     if isinstance(picture, Problem) or picture.size is None:
         raise UsageError(f"{quote(str(path), 200)} lacks the picture's name or size: it is published at {_PAGE}")
     found: dict[str, list[Region]] = {}
-    for one in picture.regions:
-        marker = one.marker.mask(picture.size) if isinstance(one.marker, Rle) else parse(one.marker, picture.size)
-        found.setdefault(one.label or "", []).append(region_of(marker))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", VipWarning)  # what is partly outside is said of the picture that is asked about
+        for one in picture.regions:
+            marker = one.marker.mask(picture.size) if isinstance(one.marker, Rle) else parse(one.marker, picture.size)
+            found.setdefault(one.label or "", []).append(region_of(marker))
     return picture.size, {label: regions[0] for label, regions in found.items() if len(regions) == 1}
 
 
