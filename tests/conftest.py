@@ -34,7 +34,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[_STDERR] = os.dup(2)  # which is another file while a test runs
     if IS_WORKER:  # `popen-gw0` makes paths so long that sentences leave out their middle
         own = Path(config.option.basetemp)
-        config.option.basetemp = own.with_name(own.name[-1])
+        config.option.basetemp = own.with_name(own.name.removeprefix("popen-gw"))
     else:
         mark()
         if getattr(config.option, "numprocesses", None):  # each with a thread for every core would wait for the others
