@@ -67,10 +67,9 @@ def fit(picture: np.ndarray, side: int, mode: Fit = "pad") -> Fitted:
     picture = picture[::thinned, ::thinned]
     across, down = -(-width // thinned), -(-height // thinned)
     if mode == "stretch" and across * down <= 16 * _STRIP:  # Pillow may take columns first, so leave it to Pillow
-        fitted = _resized(picture, (side, side))
+        fitted = np.asarray(_resized(Image.fromarray(np.ascontiguousarray(picture)), (side, side)))
     else:
-        rows = _resize_rows(picture, side, across)  # (height, side, 3)
-        fitted = _resize_rows(rows.swapaxes(0, 1), side, down).swapaxes(0, 1)
+        fitted = np.asarray(_resized(_resized_rows(picture, side, across, down), (side, side)))
     where = frame(size, side, mode)
     return Fitted(side, where.scale, where.offset, np.array(fitted, order="C"))
 
@@ -89,20 +88,22 @@ def _window(size: tuple[int, int], mode: Fit) -> tuple[int, int, int, int]:
     return -((longest - width) // 2), -((longest - height) // 2), longest, longest
 
 
-def _resize_rows(picture: np.ndarray, side: int, across: int) -> np.ndarray:
-    """Put bars beside every row until it has `across` pixels, and resize it to `side`: one of Pillow's two passes."""
+def _resized_rows(picture: np.ndarray, side: int, across: int, down: int) -> Image.Image:
+    """The first of Pillow's two passes over the padded square: every row resized to `side`, and all `down` rows of it.
+
+    Bars beside the rows are put there for a strip at a time, those above and below stand in what comes out.
+    """
     height, width = picture.shape[:2]
-    resized = np.empty((height, side, 3), np.uint8)
-    left, step = (across - width) // 2, max(1, _STRIP // across)
+    rows = Image.new("RGB", (side, down), CLIP_MEAN)
+    left, above, step = (across - width) // 2, (down - height) // 2, max(1, _STRIP // across)
     for top in range(0, height, step):
-        strip = picture[top : top + step]
+        strip = Image.fromarray(np.ascontiguousarray(picture[top : top + step]))
         if width < across:
-            bare, strip = strip, np.full((len(strip), across, 3), CLIP_MEAN, np.uint8)
-            strip[:, left : left + width] = bare
-        resized[top : top + step] = _resized(strip, (side, len(strip)))
-    return resized
+            bare, strip = strip, Image.new("RGB", (across, strip.height), CLIP_MEAN)
+            strip.paste(bare, (left, 0))
+        rows.paste(_resized(strip, (side, strip.height)), (0, above + top))
+    return rows
 
 
-def _resized(picture: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    image = Image.fromarray(np.ascontiguousarray(picture))
-    return np.asarray(image.resize(size, Image.Resampling.BICUBIC))
+def _resized(image: Image.Image, size: tuple[int, int]) -> Image.Image:
+    return image.resize(size, Image.Resampling.BICUBIC)
