@@ -16,17 +16,19 @@ from vipcli.scenes import SHAPES, THINGS
 TINY = MODELS["tiny"].folder
 EXAMPLES = Path(__file__).parents[1] / "examples"
 FLOORS = {
-    "one marker": 88,
-    "marker moved": 90,
-    "two to four markers, by color": 73,
-    "two to four markers, by kind": 60,
-    "color of the thing marked": 86,
-    "follow-up questions": 79,
-    "counting to six": 86,
-    "things it can't know": 93,
-    "rotated by up to 20 degrees": 89,
-    "JPEG of quality 30": 90,
-    "64 to 2,000 pixels, any shape": 89,
+    "one marker": 94,
+    "marker moved": 95,
+    "two to four markers, by color": 85,
+    "two to four markers, by kind": 66,
+    "same color": 90,
+    "what is left of @1, and so on": 83,
+    "color of the thing marked": 91,
+    "follow-up questions": 83,
+    "things it can't know": 91,
+    "rotated by up to 20 degrees": 94,
+    "JPEG of quality 30": 95,
+    "64 to 2,000 pixels, any shape": 91,
+    "photographs behind the things": 85,
 }
 
 

@@ -58,6 +58,17 @@ def test_synthetic_answers_are_to_the_item_those_of_the_cards_script(
         assert one.question.row in line.groups["ability"]
 
 
+def test_time_is_that_of_both_parts_of_the_work(tiny: Engine, workers: Workers, tmp_path: Path) -> None:
+    """Questions that follow another one are asked behind all others, by the same clock."""
+    path = tmp_path / "answers.jsonl"
+    plan = Plan(task_of("synthetic"), Reading(limit=40))
+    assert any(case.before for _, case in plan.cases())
+    facts = Facts(side=tiny.side, patch=tiny.patch, special_tokens=frozenset(tiny.special_tokens))
+    with Journal(path, {}) as journal:
+        seconds = [event.seconds for event in ask(plan, tiny, journal, path, workers, facts)]
+    assert seconds == sorted(seconds)
+
+
 def test_what_was_answered_is_not_asked_again_and_a_larger_limit_asks_the_rest(
     tiny: Engine, workers: Workers, tmp_path: Path
 ) -> None:

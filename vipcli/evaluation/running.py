@@ -115,20 +115,21 @@ def ask(
 ) -> Generator[Event, None, int]:
     """Ask `engine` what `journal` has no answer for yet; its file lies at `path`. how: see `vipcli.batch.run`."""
     facts = replace(facts, prepare=prepare_case, fit=plan.task.fit)
-    skipped = yield from run(_source(plan, None), engine, journal, workers, facts, **how)
-    if any(case.before is not None for _, case in plan.cases()):
-        skipped += yield from _after(run(_source(plan, _rows(path)), engine, journal, workers, facts, **how), skipped)
+    follows = any(case.before is not None for _, case in plan.cases())
+    skipped, seconds, waited = 0, 0.0, 0.0
+    for second in (False, True) if follows else (False,):
+        source = _source(plan, _rows(path) if second else None)
+        events = run(source, engine, journal, workers, facts, **how)
+        event = None
+        try:
+            while True:
+                event = next(events)
+                yield Event(event.row, event.skipped + skipped, event.seconds + seconds, event.waited + waited)
+        except StopIteration as end:
+            skipped += int(end.value)
+        if event is not None:
+            seconds, waited = seconds + event.seconds, waited + event.waited
     return skipped
-
-
-def _after(events: Generator[Event, None, int], skipped: int) -> Generator[Event, None, int]:
-    """Events of a second part, told as those of the whole."""
-    try:
-        while True:
-            event = next(events)
-            yield replace(event, skipped=event.skipped + skipped)
-    except StopIteration as end:
-        return int(end.value)
 
 
 def _source(plan: Plan, answered: Rows | None) -> Source:
