@@ -24,7 +24,7 @@ __all__ = ["SPAWN", "Helper", "Task", "cores", "outcome", "start"]
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
 _KEPT = 2**28  # bytes
-_YIELDING = 10  # of 19: a tenth of what the model's own threads get where both want to run
+_YIELDING = 19  # the most: next to nothing where the model wants to run too
 _PARENTS = (signal.SIGINT, signal.SIGTERM)  # signals that reach a whole group, and that the parent minds for all
 SPAWN = multiprocessing.get_context("spawn")  # a fork of a process with torch's threads may hang
 _STARTED: weakref.WeakSet[BaseProcess] = weakref.WeakSet()
