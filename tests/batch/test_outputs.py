@@ -241,7 +241,7 @@ class Backwards:
 
 
 def test_a_report_gets_its_thumbnails_in_order_and_not_too_many_ahead(tmp_path, monkeypatch):
-    monkeypatch.setattr(outputs, "_AHEAD", 4)
+    monkeypatch.setattr("vipcli.batch.workers._AHEAD", 4)
     entries: list[Any] = []
     monkeypatch.setattr(outputs, "write_report", lambda _, found, **__: entries.extend(found))
     for number in range(9):

@@ -15,14 +15,13 @@ from vipcli.batch.report import Entry, write_report
 from vipcli.batch.requests import response
 from vipcli.batch.sources import Source
 from vipcli.batch.tables import write_csv, write_csv_copy, write_parquet
-from vipcli.batch.workers import Workers
+from vipcli.batch.workers import Workers, in_order
 from vipcli.errors import UsageError, VipError, quote
 from vipcli.files import whole_file
 
 __all__ = ["annotate", "can_annotate", "rows_in_order", "to_report", "to_table"]
 
 _JSON_LINES = (".jsonl", ".ndjson")
-_AHEAD = 64  # thumbnails made ahead of the report
 
 
 def rows_in_order(source: Source, journal: Path, sample: int | None) -> Iterator[tuple[Item | BadItem, dict[str, Any]]]:
@@ -138,26 +137,10 @@ def to_report(
 
 
 def _entries(source: Source, journal: Path, sample: int | None, workers: Workers, facts: Facts) -> Iterator[Entry]:
-    """Rows with their thumbnails, which come in any order and go out in the source's."""
-    rows = rows_in_order(source, journal, sample)
-    begun: list[tuple[int, dict[str, Any]]] = []
-    made: dict[int, bytes | None] = {}
-    number = 0
-    while True:
-        while len(begun) < _AHEAD and (pair := next(rows, None)) is not None:
-            item, row = pair
-            if isinstance(item, Item):
-                workers.put(number, thumbnail, item, facts)
-            else:
-                made[number] = None
-            begun.append((number, row))
-            number += 1
-        if not begun:
-            return
-        first, row = begun[0]
-        while first not in made:
-            done = workers.get(wait=True)
-            assert done is not None
-            made[done[0]] = None if isinstance(done[1], VipError) else done[1]
-        del begun[0]
-        yield Entry(row, made.pop(first))
+    """Rows with their thumbnails, in the order of the source."""
+    jobs = (
+        (row, thumbnail if isinstance(item, Item) else None, (item, facts))
+        for item, row in rows_in_order(source, journal, sample)
+    )
+    for row, picture in in_order(workers, jobs):
+        yield Entry(row, None if isinstance(picture, VipError) else picture)

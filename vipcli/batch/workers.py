@@ -5,14 +5,16 @@ from __future__ import annotations
 import queue
 import threading
 from collections import deque
+from collections.abc import Iterator
 from typing import Any
 
 from vipcli.errors import VipError
 from vipcli.processes import Helper, Task, cores
 
-__all__ = ["Workers", "cores"]
+__all__ = ["Workers", "cores", "in_order"]
 
 _CRASHED = object()
+_AHEAD = 64  # tasks begun ahead of what is taken of them in order
 
 
 class Workers:
@@ -64,6 +66,33 @@ class Workers:
             self.busy -= 1
             return key, value
         return None
+
+
+def in_order(workers: Workers, jobs: Iterator[tuple[Any, Task | None, tuple[Any, ...]]]) -> Iterator[tuple[Any, Any]]:
+    """(value, what came of its task) of each job, in their order, some of them done by `workers` ahead of it.
+
+    jobs: (value, task, inputs); a task that is None comes to None. Nobody else may use `workers` meanwhile.
+    """
+    waiting: deque[Any] = deque()
+    made: dict[int, Any] = {}
+    begun = given = 0
+    while True:
+        while len(waiting) < _AHEAD and (job := next(jobs, None)) is not None:
+            value, task, inputs = job
+            if task is None:
+                made[begun] = None
+            else:
+                workers.put(begun, task, *inputs)
+            waiting.append(value)
+            begun += 1
+        if not waiting:
+            return
+        while given not in made:
+            done = workers.get(wait=True)
+            assert done is not None
+            made[done[0]] = done[1]
+        yield waiting.popleft(), made.pop(given)
+        given += 1
 
 
 class _Lane:

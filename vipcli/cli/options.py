@@ -12,6 +12,7 @@ from typer.core import TyperCommand
 
 __all__ = [
     "MARKER_FLAGS",
+    "BatchSizeFlag",
     "BoxFormatFlag",
     "CoordsFlag",
     "DeviceFlag",
@@ -117,6 +118,12 @@ DeviceMapFlag = Annotated[
 ]
 LoadInFlag = Annotated[
     str | None, typer.Option("--load-in", metavar="BITS", help="8bit or 4bit (bitsandbytes)", rich_help_panel=_MODEL)
+]
+BatchSizeFlag = Annotated[
+    str,
+    typer.Option(
+        "--batch-size", metavar="N", help="Answered at a time; auto: as memory allows", rich_help_panel=_MODEL
+    ),
 ]
 
 

@@ -31,21 +31,27 @@ def prepare_case(item: Item, facts: Facts) -> Prepared:
     """Make a case ready; see `vipcli.batch.preparing.prepare`."""
     scene = _scene(item)
     question = item.question if scene is None else scene.text.replace("@", "@@")
-    variant = item.fields.get("variant")
-    if variant not in CONTROLS:
-        prepared = as_seen(lambda: _marked(item, facts, scene), question, facts)
+    if item.fields.get("variant") not in CONTROLS:
+        prepared = as_seen(lambda: _marked(_picture(item, scene), item, facts, scene), question, facts)
     else:  # the question is that of the markers where they belong
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", VipWarning)
-            marked = _marked(item, facts, scene)
+            picture = _picture(item, scene)
+            marked = _marked(picture, item, facts, scene)
         asked = expand(question, named(marked.markers)).replace("@", "@@")
-        prepared = as_seen(lambda: _varied(item, facts, scene), asked, facts)
+        prepared = as_seen(lambda: _varied(picture, marked, item, facts), asked, facts)
     return prepared if scene is None else replace(prepared, fields=_facts_of(scene))
 
 
 def thumbnail_of(item: Item, facts: Facts) -> bytes | None:
     """A small JPEG of a case's marked picture; None where it can't be had."""
-    return small_jpeg(lambda: _varied(item, facts, _scene(item)))
+
+    def drawn() -> Marked:
+        scene = _scene(item)
+        picture = _picture(item, scene)
+        return _varied(picture, _marked(picture, item, facts, scene), item, facts)
+
+    return small_jpeg(drawn)
 
 
 def _scene(item: Item) -> Question | None:
@@ -58,20 +64,21 @@ def _facts_of(scene: Question) -> dict[str, Any]:
     return {"question": scene.text, "truth": scene.truth, "groups": {"ability": rows}}
 
 
-def _marked(item: Item, facts: Facts, scene: Question | None) -> Marked:
+def _picture(item: Item, scene: Question | None) -> np.ndarray:
+    return opened(item) if scene is None else scene.picture
+
+
+def _marked(picture: np.ndarray, item: Item, facts: Facts, scene: Question | None) -> Marked:
     if scene is not None:  # its markers as a user's text
-        return mark(scene.picture, [render(marker) for marker in scene.markers], tags=facts.tags)
-    picture = opened(item)
+        return mark(picture, [render(marker) for marker in scene.markers], tags=facts.tags)
     return mark(picture, markers_on(picture, item), tags=facts.tags)
 
 
-def _varied(item: Item, facts: Facts, scene: Question | None) -> Marked:
-    """The marked picture of the item's variant: the same colours on all, or no markers."""
+def _varied(picture: np.ndarray, marked: Marked, item: Item, facts: Facts) -> Marked:
+    """The marked `picture` of the item's variant: the same colours on all, or no markers."""
     variant = item.fields.get("variant")
-    marked = _marked(item, facts, scene)
     if variant not in CONTROLS:
         return marked
-    picture = opened(item) if scene is None else scene.picture
     if variant == REMOVED:
         return mark(picture)
     # Its id and not where its picture lies: a marker moves to the same place on every machine.

@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import os
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -18,6 +18,7 @@ from typing import Any
 from vipcli.batch import BadItem, Event, Facts, Item, Journal, Source, Workers, read_rows, run
 from vipcli.batch.feeding import Answering
 from vipcli.batch.items import file_size
+from vipcli.batch.workers import in_order
 from vipcli.errors import UsageError, quote
 from vipcli.evaluation.answers import score
 from vipcli.evaluation.cases import Case, Reading, Rule, Task
@@ -28,7 +29,6 @@ from vipcli.prompt import Turn
 
 __all__ = ["Contents", "Plan", "ask", "given", "scored", "thumbnails"]
 
-_AHEAD = 64  # thumbnails made ahead of the report
 _KEPT = 2**27  # characters of the images of cases, most of which are paths
 
 Rows = Mapping[str, Mapping[str, Any]]
@@ -234,22 +234,11 @@ def thumbnails(
     step = max(1, -(-len(places) // most))
     wanted = set(places[::step])
     cases = (pair for pair in plan.cases() if pair[1].scored)
-    rest = ((line, pair) for at, (line, pair) in enumerate(zip(lines, cases, strict=True)) if at in wanted)
     facts = replace(facts, fit=plan.task.fit)
-    waiting: deque[Line] = deque()
-    made: dict[int, bytes | None] = {}
-    begun = given = 0
-    while True:
-        while len(waiting) < _AHEAD and (pair := next(rest, None)) is not None:
-            line, (variant, case) = pair
-            workers.put(begun, thumbnail_of, _item(variant, replace(case, before=None), {}), facts)
-            waiting.append(line)
-            begun += 1
-        if not waiting:
-            return
-        while given not in made:
-            done = workers.get(wait=True)
-            assert done is not None
-            made[done[0]] = done[1] if isinstance(done[1], bytes) else None
-        yield waiting.popleft(), made.pop(given)
-        given += 1
+    jobs = (
+        (line, thumbnail_of, (_item(variant, replace(case, before=None), {}), facts))
+        for at, (line, (variant, case)) in enumerate(zip(lines, cases, strict=True))
+        if at in wanted
+    )
+    for line, picture in in_order(workers, jobs):
+        yield line, picture if isinstance(picture, bytes) else None

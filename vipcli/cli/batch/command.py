@@ -11,6 +11,7 @@ import typer
 from vipcli.cli import console
 from vipcli.cli.inputs import answer_options, check_units, prompt_style_of
 from vipcli.cli.options import (
+    BatchSizeFlag,
     BoxFormatFlag,
     CoordsFlag,
     DeviceFlag,
@@ -119,9 +120,7 @@ def batch(
     device_map: DeviceMapFlag = None,
     load_in: LoadInFlag = None,
     fit: FitFlag = None,
-    batch_size: Annotated[
-        str, typer.Option(metavar="N", help="Answered at a time; auto: as memory allows", rich_help_panel="Model")
-    ] = "auto",
+    batch_size: BatchSizeFlag = "auto",
     html: Annotated[
         str | None, typer.Option("--html", metavar="PATH", help="A report to look at", rich_help_panel=_OUTPUT)
     ] = None,

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from vipcli.cli.options import (
+    BatchSizeFlag,
     DeviceFlag,
     DeviceMapFlag,
     DtypeFlag,
@@ -94,9 +95,7 @@ def evaluate(
     dtype: DtypeFlag = None,
     device_map: DeviceMapFlag = None,
     load_in: LoadInFlag = None,
-    batch_size: Annotated[
-        str, typer.Option(metavar="N", help="Answered at a time; auto: as memory allows", rich_help_panel="Model")
-    ] = "auto",
+    batch_size: BatchSizeFlag = "auto",
     quiet: Annotated[bool, typer.Option("--quiet", help="Errors and figures only", rich_help_panel=_OUTPUT)] = False,
     verbose: Annotated[
         bool, typer.Option("--verbose", "-v", help="Model and timings on stderr", rich_help_panel=_OUTPUT)
