@@ -35,6 +35,7 @@ _PLAIN = {
     "is_it": "Is {it} {guess}?",
     "marks": "What marks the {thing}?",
     "where_is": "Where is {a} relative to {b}?",
+    "locate": "Where is {thing}?",
     "is_side": "Is {a} {side} {b}?",
     "bigger": "Which is bigger, {a} or {b}?",
     "smaller": "Which is smaller, {a} or {b}?",
@@ -58,6 +59,7 @@ _PLAIN = {
 }
 _RELATIONS = {
     "where it lies": ("where_is", "is_side"),
+    "where in the picture": ("locate",),
     "bigger or smaller": ("bigger", "smaller", "is_bigger", "is_smaller"),
     "same or different kind": ("same_kind", "different_kind"),
     "same color": ("same_color",),

@@ -38,6 +38,11 @@ _SIDES = {
     "above": ("above", "over"),
     "below": ("below", "under"),
 }
+_PLACES = (
+    ("at the top left", "at the top", "at the top right"),
+    ("on the left", "in the middle", "on the right"),
+    ("at the bottom left", "at the bottom", "at the bottom right"),
+)
 
 
 @dataclass(frozen=True)
@@ -56,11 +61,15 @@ class Fact:
 
 @dataclass(frozen=True, eq=False)
 class Seen:
-    """A scene, its markers by the number of their thing, and the chance that picks what is asked."""
+    """A scene, its markers by the number of their thing, and the chance that picks what is asked.
+
+    named: how often two things that are compared are called by their words where they can be, instead of by markers.
+    """
 
     rng: np.random.Generator
     scene: Scene
     markers: Mapping[int, Marker]
+    named: float = 0.0
 
     def any_marked(self) -> int | None:
         """The number of one of the marked things; None where there is none."""
@@ -130,15 +139,29 @@ def _references(seen: Seen, index: int) -> dict[str, str]:
 
 
 def _two(seen: Seen) -> tuple[int, int] | None:
-    if len(seen.markers) < 2:
+    """Two things to compare: two that are marked, or, now and then, any that go by their words."""
+    called = seen.named and seen.rng.random() < seen.named
+    some = sorted({*_single(seen), *seen.markers}) if called else list(seen.markers)
+    if len(some) < 2:
         return None
-    one, other = seen.rng.permutation(list(seen.markers))[:2]
+    one, other = seen.rng.permutation(some)[:2]
     return int(one), int(other)
 
 
+def _single(seen: Seen) -> list[int]:
+    """The numbers of the things that their word tells from the others."""
+    names = [thing.name for thing in seen.scene.things]
+    return [i for i, thing in enumerate(seen.scene.things) if thing.known and names.count(thing.name) == 1]
+
+
 def _both(seen: Seen, one: int, other: int) -> dict[str, str]:
-    every = list(seen.markers.values())
-    return {"a": refer(seen.rng, seen.markers[one], every).it, "b": refer(seen.rng, seen.markers[other], every).it}
+    return {"a": _called(seen, one), "b": _called(seen, other)}
+
+
+def _called(seen: Seen, index: int) -> str:
+    if index in seen.markers and not (seen.named and seen.rng.random() < seen.named and index in _single(seen)):
+        return refer(seen.rng, seen.markers[index], list(seen.markers.values())).it
+    return f"the {seen.scene.things[index].name}"
 
 
 Asks = Callable[[Seen], Fact | None]
@@ -198,8 +221,7 @@ def _is_it(seen: Seen) -> Fact | None:
 
 
 def _marks(seen: Seen) -> Fact | None:
-    names = [thing.name for thing in seen.scene.things]
-    single = [i for i, thing in enumerate(seen.scene.things) if thing.known and names.count(thing.name) == 1]
+    single = _single(seen)
     marked = [i for i in single if i in seen.markers]
     if not single:
         return None
@@ -214,6 +236,37 @@ def _where_is(seen: Seen) -> Fact | None:
         return None
     relation = _relation(seen.scene.things[two[0]], seen.scene.things[two[1]])
     return relation and Fact("where_is", relation, _both(seen, *two), two[0])  # type: ignore[return-value]
+
+
+def _locate(seen: Seen) -> Fact | None:
+    """Where in the picture a thing lies, by its word or by its marker: ``at the top left``."""
+    names = [thing.name for thing in seen.scene.things]
+    places = {i: place for i in range(len(names)) if (place := _place(seen.scene, i)) is not None}
+    named = [i for i in _single(seen) if i in places]
+    marked = [i for i in places if i in seen.markers]
+    fate = seen.rng.random()
+    if marked and fate < 0.4:
+        index = marked[seen.rng.integers(len(marked))]
+        return Fact("locate", places[index], {"thing": _references(seen, index)["it"]}, index)
+    if fate > 0.9:
+        name = THINGS[seen.rng.integers(len(THINGS))]
+        return None if name in names else Fact("locate", "nowhere", {"thing": f"the {name}"})
+    if not named:
+        return None
+    index = named[seen.rng.integers(len(named))]
+    return Fact("locate", places[index], {"thing": f"the {names[index]}"}, index)
+
+
+def _place(scene: Scene, index: int) -> str | None:
+    """One of nine places in words; None where a thing lies about as near to the next."""
+    height, width = scene.picture.shape[:2]
+    x, y = _middle(scene.things[index])
+    thirds = []
+    for share in (x / width, y / height):
+        if min(abs(share - edge) for edge in (0.36, 0.64)) < 0.04:
+            return None
+        thirds.append(0 if share < 0.36 else 1 if share < 0.64 else 2)
+    return _PLACES[thirds[1]][thirds[0]]
 
 
 def _is_side(seen: Seen) -> Fact | None:
@@ -344,6 +397,7 @@ ABILITIES: Mapping[str, Asks] = {
     "is_it": _is_it,
     "marks": _marks,
     "where_is": _where_is,
+    "locate": _locate,
     "is_side": _is_side,
     **{name: _compared(name) for name in ("bigger", "smaller", "is_bigger", "is_smaller")},
     **{name: _alike(name) for name in ("same_kind", "different_kind", "same_color")},

@@ -19,7 +19,7 @@ from torch.nn import functional
 from vipcli.markers import TRAINED, Marker, coverage
 from vipcli.scenes import COLORS, SHAPES, THINGS, Scene
 
-__all__ = ["IGNORED", "INKS", "UNMARKED", "Heads", "Patches", "label_patches"]
+__all__ = ["IGNORED", "INKS", "UNMARKED", "Heads", "Patches", "label_patches", "name_patches"]
 
 INKS = tuple(TRAINED)
 """The colours of markers."""
@@ -35,7 +35,7 @@ class Patches:
     index into `COLORS`, `IGNORED` where it has none. extent: the box around it, from 0 to 1 of the square, nan on the
     background. shape and color: of the marker that marks it, `UNMARKED` without one, `IGNORED` on the background.
     ink_shape and ink_color: of the marker that is drawn across the patch itself, ``len(SHAPES)`` and ``len(INKS)``
-    without one.
+    without one. middle: 0 where the middle of a thing's box lies, else 1; as many are 0 as things can be counted.
     """
 
     thing: np.ndarray
@@ -44,6 +44,7 @@ class Patches:
     color: np.ndarray
     ink_shape: np.ndarray
     ink_color: np.ndarray
+    middle: np.ndarray
     extent: np.ndarray
 
     @classmethod
@@ -72,8 +73,17 @@ def label_patches(scene: Scene, markers: Mapping[int, Marker], grid: int) -> Pat
         color=np.array([*(color_of.get(i, UNMARKED) for i in things), IGNORED])[owner],
         ink_shape=np.array([*shapes, len(SHAPES)])[ink],
         ink_color=np.array([*colors, len(INKS)])[ink],
+        middle=_middles(extents, grid),
         extent=np.array([*extents, np.full(4, np.nan)], np.float32)[owner],
     )
+
+
+def _middles(extents: list[np.ndarray], grid: int) -> np.ndarray:
+    middles = np.ones((grid, grid), np.int64)
+    for x1, y1, x2, y2 in extents:
+        column, row = (min(grid - 1, int((low + high) / 2 * grid)) for low, high in ((x1, x2), (y1, y2)))
+        middles[row, column] = 0
+    return middles.ravel()
 
 
 _NUMBERS = {name: i for i, name in enumerate(THINGS)}
@@ -112,8 +122,9 @@ _CLASSES = {
     "color": len(INKS),
     "ink_shape": len(SHAPES) + 1,
     "ink_color": len(INKS) + 1,
+    "middle": 2,
 }
-_MOSTLY_NOTHING = ("thing", "ink_shape", "ink_color")  # their last class is most of a picture and teaches little
+_MOSTLY_NOTHING = ("thing", "ink_shape", "ink_color", "middle")  # their last class is most of a picture and teaches little
 
 
 class Heads(nn.Module):
@@ -160,3 +171,21 @@ class Heads(nn.Module):
             loss = loss + 4 * far.mean()
             right["extent"] = far.mean().detach()
         return loss, right
+
+
+def name_patches(
+    features: torch.Tensor, words: torch.Tensor, thing: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """How far the image tokens of things are from the words for them, and the share that is nearest to the right one.
+
+    features: (batch, patches, width), as the language model reads them. words: (things, width), as it reads those.
+    thing: (batch, patches), see `Patches`. A question that names a thing then finds it in the picture by likeness,
+    which answers alone hardly teach: after 8,000 steps without this, ``Is there a cat?`` was still answered by chance.
+    """
+    known = (thing >= 0) & (thing < len(words))
+    near = functional.normalize(features[known].float(), dim=-1) @ functional.normalize(words.float(), dim=-1).T
+    loss = functional.cross_entropy(_SHARPNESS * near, thing[known], reduction="sum") / known.sum().clamp(min=1)
+    return loss, (near.argmax(-1) == thing[known]).float().mean().nan_to_num().detach()
+
+
+_SHARPNESS = 16.0  # of likenesses from -1 to 1: enough to single out one of 128 words

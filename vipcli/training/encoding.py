@@ -96,6 +96,10 @@ class Encoder:
             return True
         return any(label >= 0 for label in self.encode([turns], pictured).labels)
 
+    def word(self, text: str) -> list[int]:
+        """The ids of a word as it stands in the middle of a sentence."""
+        return self._tokenizer(f" {text}", add_special_tokens=False)["input_ids"]
+
     def _safe(self, turn: Turn) -> Turn:
         """A turn without special tokens, as `vip ask` sends it: ``</s>`` in an answer isn't the end of it."""
         question, answer = (neutralise(text, self._special) for text in (turn.question, turn.answer or ""))

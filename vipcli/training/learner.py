@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,7 +10,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from vipcli.training.dense import Heads
+from vipcli.training.dense import Heads, name_patches
 from vipcli.training.settings import Train
 
 __all__ = ["Learner", "Told"]
@@ -40,12 +41,13 @@ class Told:
 class Learner(nn.Module):
     """A ViP-LLaVA with what it is asked while it learns.
 
-    heads: of dense supervision; None without it. The pass runs in the dtype of the model's weights; losses in float32.
+    heads: of dense supervision; None without it. words: with heads, the token ids of each thing's word. The pass runs in
+    the dtype of the model's weights; losses in float32.
     """
 
-    def __init__(self, model: Any, heads: Heads | None, train: Train) -> None:
+    def __init__(self, model: Any, heads: Heads | None, train: Train, words: Sequence[Sequence[int]] = ()) -> None:
         super().__init__()
-        self.model, self.heads, self._train = model, heads, train
+        self.model, self.heads, self._train, self._words = model, heads, train, words
         wanted = model.config.vision_feature_layer
         self._layers = [wanted] if isinstance(wanted, int) else list(wanted)
         self._image_token = model.config.image_token_index
@@ -64,7 +66,7 @@ class Learner(nn.Module):
         positions: torch.Tensor,
         segments: torch.Tensor,
         pictured: torch.Tensor,
-    ) -> torch.Tensor:
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         embedded = self.model.get_input_embeddings()(ids)
         features = self.model.model.multi_modal_projector(torch.cat(layers, dim=-1))
         here = (ids == self._image_token) & pictured[:, None]
@@ -73,11 +75,10 @@ class Learner(nn.Module):
         # A token sees the tokens before it of the shared beginning (segment 0) and of its own conversation.
         earlier = torch.ones(ids.shape[1], ids.shape[1], dtype=torch.bool, device=ids.device).tril()
         own = (segments[:, :, None] == segments[:, None, :]) | (segments[:, None, :] == 0)
-        allowed = (earlier & own).unsqueeze(1)
+        mask = embedded.new_zeros(own.shape).masked_fill(~(earlier & own), torch.finfo(embedded.dtype).min)
         text = self.model.model.language_model
-        return text(
-            inputs_embeds=embedded, attention_mask=allowed, position_ids=positions, use_cache=False
-        ).last_hidden_state
+        read = text(inputs_embeds=embedded, attention_mask=mask.unsqueeze(1), position_ids=positions, use_cache=False)
+        return read.last_hidden_state, features
 
     def told(self, batch: dict[str, Any]) -> tuple[Told | None, torch.Tensor | None, dict[str, Any]]:
         """What is made of a batch: of its tokens (None in stage ``vision``), the dense loss, and the heads' figures."""
@@ -93,10 +94,18 @@ class Learner(nn.Module):
             return None, dense, figures
         labels = batch["labels"]
         known = labels >= 0
-        hidden = read(layers, batch["ids"], batch["positions"], batch["segments"], batch["pictured"])
+        hidden, features = read(layers, batch["ids"], batch["positions"], batch["segments"], batch["pictured"])
+        if dense is not None:
+            loss, figures["named"] = name_patches(features, self._vectors(), batch["patches"]["thing"])
+            dense = dense + loss
         logits = self.model.lm_head(hidden[known]).float()
         losses = functional.cross_entropy(logits, labels[known], reduction="none")
         return Told(losses, logits.argmax(-1) == labels[known], batch["weights"][known], known), dense, figures
+
+    def _vectors(self) -> torch.Tensor:
+        """What the language model reads for the word of each thing: (things, width), of several pieces their mean."""
+        embedding = self.model.get_input_embeddings().weight
+        return torch.stack([embedding[list(ids)].mean(0) for ids in self._words])
 
     def forward(self, batch: dict[str, Any], share: float = 1.0, parts: int = 1) -> tuple[torch.Tensor, dict[str, Any]]:
         """batch: what `vipcli.training.samples.collate` makes. Returns the loss, and figures by name.

@@ -20,26 +20,27 @@ __all__ = ["Questions", "all_texts", "phrases"]
 
 # How often an ability is asked, beside the 'what' of nearly every marker; those that are hard to learn more often.
 _OFTEN = {
-    "what_only": 1.6,
-    "color": 1.0,
-    "color_only": 0.7,
-    "is_it": 1.2,
-    "marks": 1.5,
-    "where_is": 1.8,
-    "is_side": 1.2,
-    "bigger": 1.2,
-    "smaller": 0.9,
-    "is_bigger": 0.6,
-    "is_smaller": 0.6,
-    "same_kind": 0.8,
-    "different_kind": 0.6,
+    "what_only": 1.2,
+    "color": 0.8,
+    "color_only": 0.5,
+    "is_it": 2.2,
+    "marks": 2.0,
+    "where_is": 2.6,
+    "locate": 2.0,
+    "is_side": 1.6,
+    "bigger": 1.6,
+    "smaller": 1.4,
+    "is_bigger": 0.8,
+    "is_smaller": 0.8,
+    "same_kind": 0.6,
+    "different_kind": 0.5,
     "same_color": 0.6,
     "count_all": 1.2,
-    "count": 1.4,
-    "is_there": 1.8,
-    "beside": 1.6,
-    "list": 2.2,
-    "unknowable": 0.7,
+    "count": 1.8,
+    "is_there": 2.0,
+    "beside": 1.5,
+    "list": 3.0,
+    "unknowable": 0.6,
 }
 _MOST = 7  # conversations about one picture
 _IN_ONE = 0.6  # how often they are one after the other instead of each by itself
@@ -60,7 +61,7 @@ class Questions:
         self, rng: np.random.Generator, scene: Scene, markers: Mapping[int, Marker]
     ) -> tuple[tuple[Turn, ...], ...]:
         """Up to seven conversations about a scene, of one to four turns, or all of them in one."""
-        seen = Seen(rng, scene, markers)
+        seen = Seen(rng, scene, markers, named=0.35)
         talks: list[tuple[Turn, ...]] = []
         for index in rng.permutation(list(markers)).tolist():
             if rng.random() < 0.85 and (fact := what(seen, index)):
