@@ -124,7 +124,8 @@ _CLASSES = {
     "ink_color": len(INKS) + 1,
     "middle": 2,
 }
-_MOSTLY_NOTHING = ("thing", "ink_shape", "ink_color", "middle")  # their last class is most of a picture and teaches little
+# Their last class is most of a picture and teaches little.
+_MOSTLY_NOTHING = ("thing", "ink_shape", "ink_color", "middle")
 
 
 class Heads(nn.Module):
@@ -173,9 +174,7 @@ class Heads(nn.Module):
         return loss, right
 
 
-def name_patches(
-    features: torch.Tensor, words: torch.Tensor, thing: torch.Tensor
-) -> tuple[torch.Tensor, torch.Tensor]:
+def name_patches(features: torch.Tensor, words: torch.Tensor, thing: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """How far the image tokens of things are from the words for them, and the share that is nearest to the right one.
 
     features: (batch, patches, width), as the language model reads them. words: (things, width), as it reads those.

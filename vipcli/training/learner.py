@@ -41,8 +41,8 @@ class Told:
 class Learner(nn.Module):
     """A ViP-LLaVA with what it is asked while it learns.
 
-    heads: of dense supervision; None without it. words: with heads, the token ids of each thing's word. The pass runs in
-    the dtype of the model's weights; losses in float32.
+    heads: of dense supervision; None without it. words: with heads, the token ids of each thing's word. The pass
+    runs in the dtype of the model's weights; losses in float32.
     """
 
     def __init__(self, model: Any, heads: Heads | None, train: Train, words: Sequence[Sequence[int]] = ()) -> None:
