@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -73,6 +74,15 @@ def together(engine: LocalEngine, requests: list[Request], at_once: int | None, 
 def what(answer: Answer | None) -> tuple:
     assert answer is not None
     return answer.text, answer.finish, answer.prompt_tokens, answer.answer_tokens
+
+
+@pytest.fixture(params=[1, 2], ids=["one thread", "looking ahead"], autouse=True)
+def threads(request: pytest.FixtureRequest) -> Iterator[int]:
+    """With two threads a small model looks at pictures in one and answers in the other."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(request.param)
+    yield request.param
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")
@@ -236,6 +246,30 @@ def test_what_would_fail_every_request_is_raised_in_one_sentence(
     monkeypatch.setattr(Slots, "step", broken)
     with pytest.raises(ModelError, match="it can't answer: cuDNN error"):
         list(engine.answers(Given(requests_of(3)), 2))
+
+
+def test_who_looks_ahead_leaves_no_thread_behind(engine: LocalEngine, threads: int) -> None:
+    answers = engine.answers(Given(requests_of(9)), 4)
+    next(answers)
+    assert [one.name for one in enumerate_threads()] == ["eyes"] * (threads == 2)
+    assert torch.get_num_threads() == 1
+    answers.close()
+    assert not enumerate_threads()
+    assert torch.get_num_threads() == threads
+
+
+def test_what_goes_wrong_in_looking_is_said(engine: LocalEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: Any) -> None:
+        raise ValueError("no such colour")
+
+    engine.forget()
+    monkeypatch.setattr("vipcli.engine.vision.features", broken)
+    with pytest.raises(ModelError, match="it can't answer: no such colour"):
+        list(engine.answers(Given(requests_of(3))))
+
+
+def enumerate_threads() -> list[threading.Thread]:
+    return [one for one in threading.enumerate() if one.name == "eyes"]
 
 
 def test_stopping_in_the_middle_leaves_an_engine_that_is_right(engine: LocalEngine) -> None:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from vipcli.engine.ahead import Ahead, looking_ahead
 from vipcli.engine.decode import Writing, overflow, picked, sampler
 from vipcli.engine.devices import free_memory
 from vipcli.engine.protocol import Answer, Feed, Job, Result
@@ -37,18 +38,28 @@ def answer_together(engine: LocalEngine, feed: Feed, at_once: int | None) -> Ite
 
     at_once: rows at a time; None: as many as the memory holds. Where memory runs out, half as many go on, later more.
     """
-    most = rows = at_once or rows_that_fit(engine)
-    batch, waiting = _Batch(engine), deque[_Row]()
+    assert engine.text is not None
+    with looking_ahead(engine.eyes, engine.text) as ahead:
+        yield from _answer_together(engine, ahead, feed, at_once or rows_that_fit(engine))
+
+
+def _answer_together(engine: LocalEngine, ahead: Ahead | None, feed: Feed, most: int) -> Iterator[Result]:
+    rows = most
+    batch, waiting = _Batch(engine, ahead), deque[_Row]()
     steps = answered = 0
     while True:
-        while len(batch.rows) + len(waiting) < rows:
+        while len(batch.rows) + len(waiting) < rows * (1 if ahead is None else 2):
             job = feed.take(wait=not batch.rows and not waiting)
             if job is None:
                 break
             try:
-                waiting.append(_Row.of(engine, job))
+                row = _Row.of(engine, job)
             except VipError as error:
                 yield Result(job.key, None, error)
+                continue
+            if ahead is not None and row.prompt.picture is not None:
+                ahead.begin(row.prompt.picture, row.prompt.square)
+            waiting.append(row)
         if not batch.rows and not waiting:
             return
         try:
@@ -63,7 +74,7 @@ def answer_together(engine: LocalEngine, feed: Feed, at_once: int | None) -> Ite
             if not _is_memory(error):
                 raise
             crowd = [*batch.rows, *waiting]
-            batch, waiting = _Batch(engine), deque()
+            batch, waiting = _Batch(engine, ahead), deque()
             if rows == 1 or len(crowd) == 1:  # it was by itself
                 yield Result(crowd.pop(0).job.key, None, ModelError("out of memory even by itself; try --load-in 4bit"))
             rows, answered = max(1, min(rows, len(crowd)) // 2), 0
@@ -151,9 +162,10 @@ class _Row:
 class _Batch:
     """Rows that are being answered, each in the slot of its number."""
 
-    def __init__(self, engine: LocalEngine) -> None:
+    def __init__(self, engine: LocalEngine, ahead: Ahead | None) -> None:
         assert engine.text is not None
         self._engine, self._text = engine, engine.text
+        self._look = engine.eyes.look if ahead is None else ahead.look
         self._slots = Slots(engine.text)
         self.rows: list[_Row] = []
 
@@ -167,8 +179,8 @@ class _Batch:
         now = time.monotonic()
         for row in new:
             row.began = now
-        engine, prompts = self._engine, [row.prompt for row in new]
-        logits = self._slots.begin(embed(prompts, self._text, engine.eyes, engine.model.config.image_token_id))
+        image_token = self._engine.model.config.image_token_id
+        logits = self._slots.begin(embed([row.prompt for row in new], self._text, self._look, image_token))
         for _ in new:
             waiting.popleft()
         before = len(self.rows)

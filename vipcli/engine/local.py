@@ -19,6 +19,7 @@ import transformers
 from PIL import Image
 from safetensors import safe_open
 
+from vipcli.engine.allocating import keep
 from vipcli.engine.batching import answer_together, rows_that_fit
 from vipcli.engine.catalog import Model, input_square, located, square_side, weight_files
 from vipcli.engine.checkpoint import (
@@ -36,7 +37,7 @@ from vipcli.engine.llama import LlamaText, Memory, fuse_small
 from vipcli.engine.packing import pack_all
 from vipcli.engine.protocol import Feed, Finish, Generation, Request, Result, Token
 from vipcli.engine.readers import PlainReader, Prompt, Reader, RememberingReader
-from vipcli.engine.vision import Eyes, lookup, trim_tower
+from vipcli.engine.vision import Eyes, lookup, one_pass_activations, trim_tower
 from vipcli.errors import MissingExtra, ModelError, PromptError, UsageError, VipError, quote
 from vipcli.images import Fit, fit
 from vipcli.prompt import IMAGE, Template
@@ -93,8 +94,11 @@ class LocalEngine:
         if self.side and is_llava(model.config) and LlamaText.runs(model):
             self._lookup = lookup(its, self.side, **self._images_kwargs)
             fuse_small(model)
+            one_pass_activations(model)
             pack_all(model)
             self.text = LlamaText(model)
+            if self.text.small and model.device.type == "cpu":
+                keep()
         self.eyes, self._memory = Eyes(model, self._pixels), Memory()
         self._last_square: tuple[np.ndarray, Fit, np.ndarray, bytes] | None = None
         self._image_tokens = None if self.text is None else image_tokens(processor, self.side)
@@ -123,8 +127,7 @@ class LocalEngine:
             if self.text is None:
                 yield from self._one_by_one(feed)
             else:
-                with _a_core_for_others(self.text):
-                    yield from answer_together(self, feed, at_once)
+                yield from answer_together(self, feed, at_once)
 
     def _one_by_one(self, feed: Feed) -> Iterator[Result]:
         while (job := feed.take(wait=True)) is not None:
@@ -346,21 +349,6 @@ def _in_one_sentence(name: str, device: torch.device, failed: str) -> Iterator[N
         ) from error
     except Exception as error:
         raise ModelError(f"{quote(name)} {failed}: {first_line(error)}") from error
-
-
-@contextmanager
-def _a_core_for_others(text: LlamaText) -> Iterator[None]:
-    """Leave a core to whoever prepares what is asked, where a small model would wait for it at every product.
-
-    On two cores a thousand pictures take `tiny` 5.5 s so, and 8.5 s where both sides want both cores.
-    """
-    threads = torch.get_num_threads()
-    if text.device.type == "cpu" and text.small and threads > 1:
-        torch.set_num_threads(threads - 1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 def _check_memory(model: Model, placement: Placement) -> None:

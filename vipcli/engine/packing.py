@@ -8,13 +8,13 @@ and in GFLOP/s for 1024: fp32 17, 14 and 210 plain, 45, 37 and 470 packed; bf16 
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
 import time
 
 import torch
 from torch import nn
 from torch.nn import functional
+
+from vipcli.engine.allocating import give_back
 
 __all__ = ["Packed", "pack", "pack_all"]
 
@@ -56,24 +56,19 @@ def pack_all(model: nn.Module) -> None:
         if type(one) is nn.Linear and one.weight.numel() >= _SMALL and not hasattr(one, "_hf_hook")
     ]
     if places and _pays(max((getattr(*place) for place in places), key=lambda one: one.weight.numel())):
-        freed = _trimmed()
+        give_back()
+        freed = 0
         for parent, name in places:  # nothing else holds what was there, so its memory is free for the next
             freed += getattr(parent, name).weight.nbytes
             setattr(parent, name, pack(getattr(parent, name)))
             if freed > _GIVE_BACK:
-                freed = _trimmed()
+                give_back()
+                freed = 0
 
 
 def pack(linear: nn.Linear) -> Packed:
     """The same as a packed module."""
     return Packed(linear.weight, linear.bias)
-
-
-def _trimmed() -> int:
-    """Let glibc give freed memory back: the holes that weights leave are too small for the same ones packed."""
-    with contextlib.suppress(AttributeError, OSError, TypeError):  # another C library, or none to be found
-        ctypes.CDLL(None).malloc_trim(0)
-    return 0
 
 
 @torch.inference_mode()

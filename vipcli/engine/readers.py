@@ -7,7 +7,7 @@ prompt, and no picture that was seen of late, is computed twice. `PlainReader` d
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -85,7 +85,7 @@ class RememberingReader:
         del memory.ids[begin:]
         memory.picture = prompt.picture
         self._text.reserve(memory, len(prompt.ids) + answer)
-        (embedded,) = embed([prompt], self._text, self._eyes, self._image_token, begin)
+        (embedded,) = embed([prompt], self._text, self._eyes.look, self._image_token, begin)
         logits = self._text.read(embedded[None], memory)
         memory.ids += prompt.ids[begin:]
         return logits
@@ -99,11 +99,15 @@ class RememberingReader:
 
 
 def embed(
-    prompts: Sequence[Prompt], text: LlamaText, eyes: Eyes, image_token: int, begin: int = 0
+    prompts: Sequence[Prompt],
+    text: LlamaText,
+    look: Callable[[Mapping[bytes, Any]], Mapping[bytes, torch.Tensor]],
+    image_token: int,
+    begin: int = 0,
 ) -> list[torch.Tensor]:
     """What the text model reads of each prompt from token `begin` on: its tokens and, among them, its picture.
 
-    Returns (tokens, width) each. Raises `ModelError` where the tokens don't go with the picture.
+    look: see `Eyes.look`. Returns (tokens, width) each. Raises `ModelError` where the tokens don't go with the picture.
     """
     squares = {}
     for prompt in prompts:
@@ -111,7 +115,7 @@ def embed(
             raise ModelError("its tokenizer and its config.json don't agree on which token stands for the picture")
         if prompt.picture is not None and image_token in prompt.ids[begin:]:
             squares[prompt.picture] = prompt.square
-    seen = eyes.look(squares)  # (patches, width) each
+    seen = look(squares)  # (patches, width) each
     found = []
     for prompt in prompts:
         new = torch.tensor(prompt.ids[begin:], device=text.device)

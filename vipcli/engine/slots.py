@@ -16,7 +16,7 @@ from vipcli.engine.llama import LlamaText
 
 __all__ = ["Slots"]
 
-_TOGETHER = 2048  # tokens of prompts that a CPU reads together
+_TOGETHER = 1024  # tokens of prompts that a CPU reads together
 
 
 class Slots:

@@ -1,0 +1,100 @@
+"""Pictures looked at in a thread of its own, while the text model answers those that were seen before."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from concurrent.futures import Future
+from contextlib import contextmanager
+from dataclasses import dataclass
+from queue import Empty, SimpleQueue
+from threading import Thread
+from typing import Any
+
+import torch
+
+from vipcli.engine.llama import LlamaText
+from vipcli.engine.vision import Eyes
+
+__all__ = ["Ahead", "looking_ahead"]
+
+
+@contextmanager
+def looking_ahead(eyes: Eyes, text: LlamaText) -> Iterator[Ahead | None]:
+    """Look ahead where that pays: two cores are of more use to two parts of a small model on a CPU than to one of them.
+
+    Each part then has half of the threads. None: larger models fill all cores with every product, and GPUs have one
+    part of the work after the other.
+    """
+    threads = torch.get_num_threads()
+    if text.device.type != "cpu" or not text.small or threads == 1:
+        yield None
+        return
+    torch.set_num_threads(threads // 2)  # threads that begin from here on have as many
+    ahead = Ahead(eyes)
+    try:
+        yield ahead
+    finally:
+        ahead.end()
+        torch.set_num_threads(threads)
+
+
+@dataclass(frozen=True, eq=False)
+class _Wanted:
+    """A picture to be looked at."""
+
+    picture: bytes
+    square: Any
+    seen: Future[torch.Tensor]
+
+
+class Ahead:
+    """The thread, and what it was told of that nobody has fetched yet."""
+
+    def __init__(self, eyes: Eyes) -> None:
+        self._eyes = eyes
+        self._wanted: SimpleQueue[_Wanted | None] = SimpleQueue()
+        self._begun: dict[bytes, Future[torch.Tensor]] = {}
+        self._thread = Thread(target=self._run, name="eyes", daemon=True)
+        self._thread.start()
+
+    def begin(self, picture: bytes, square: Any) -> None:
+        """A picture that will be wanted, by its digest and its square."""
+        if picture not in self._begun:
+            self._begun[picture] = Future()
+            self._wanted.put(_Wanted(picture, square, self._begun[picture]))
+
+    def look(self, squares: Mapping[bytes, Any]) -> dict[bytes, torch.Tensor]:
+        """As `Eyes.look`; waits for what is being looked at."""
+        for picture, square in squares.items():
+            self.begin(picture, square)
+        coming = {picture: self._begun.pop(picture) for picture in squares}
+        return {picture: seen.result() for picture, seen in coming.items()}
+
+    def end(self) -> None:
+        """End the thread once it has seen what it is looking at."""
+        self._wanted.put(None)
+        self._thread.join()
+
+    @torch.inference_mode()
+    def _run(self) -> None:
+        while (some := self._next()) is not None:
+            try:
+                found = self._eyes.look({one.picture: one.square for one in some})
+            except BaseException as error:  # whoever wants to have seen them must know
+                for one in some:
+                    one.seen.set_exception(error)
+            else:
+                for one in some:
+                    one.seen.set_result(found[one.picture])
+
+    def _next(self) -> list[_Wanted] | None:
+        """As many as are waiting and are looked at together, one at least; None: no more will come."""
+        some = [self._wanted.get()]
+        while some[-1] is not None and len(some) < self._eyes.together:
+            try:
+                some.append(self._wanted.get_nowait())
+            except Empty:
+                break
+        if some[-1] is None:
+            return None  # nobody waits for what is left
+        return [one for one in some if one is not None]
