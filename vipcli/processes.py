@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import atexit
 import contextlib
-import ctypes
 import multiprocessing
 import os
 import signal
@@ -18,12 +17,11 @@ from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from typing import Any
 
+from vipcli.allocating import keep
 from vipcli.errors import VipError
 
 __all__ = ["SPAWN", "Helper", "Task", "cores", "outcome", "start"]
 
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
-_KEPT = 2**28  # bytes
 _YIELDING = 19  # the most: next to nothing where the model wants to run too
 _PARENTS = (signal.SIGINT, signal.SIGTERM)  # signals that reach a whole group, and that the parent minds for all
 SPAWN = multiprocessing.get_context("spawn")  # a fork of a process with torch's threads may hang
@@ -120,11 +118,7 @@ def _work(connection: Connection, yields: bool) -> None:
         os.nice(_YIELDING)
     for number in _PARENTS:
         signal.signal(number, signal.SIG_IGN)
-    with contextlib.suppress(AttributeError, OSError, TypeError):
-        # glibc would give a picture's memory back and take it again for every picture: 1.2 of 2.2 ms of opening one.
-        libc = ctypes.CDLL(None)
-        libc.mallopt(_M_MMAP_THRESHOLD, _KEPT)
-        libc.mallopt(_M_TRIM_THRESHOLD, _KEPT)
+    keep()  # or memory is taken anew for every picture: 1.2 of 2.2 ms of opening one
     _import_what_draws()
     with contextlib.suppress(EOFError, OSError):
         while True:

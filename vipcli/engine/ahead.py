@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from threading import Thread
 from typing import Any
+from weakref import WeakValueDictionary
 
 import torch
 
@@ -48,26 +49,26 @@ class _Wanted:
 
 
 class Ahead:
-    """The thread, and what it was told of that nobody has fetched yet."""
+    """The thread, and what it was told of: a picture's future lives for as long as somebody waits for it."""
 
     def __init__(self, eyes: Eyes) -> None:
         self._eyes = eyes
         self._wanted: SimpleQueue[_Wanted | None] = SimpleQueue()
-        self._begun: dict[bytes, Future[torch.Tensor]] = {}
+        self._begun: WeakValueDictionary[bytes, Future[torch.Tensor]] = WeakValueDictionary()
         self._thread = Thread(target=self._run, name="eyes", daemon=True)
         self._thread.start()
 
-    def begin(self, picture: bytes, square: Any) -> None:
-        """A picture that will be wanted, by its digest and its square."""
-        if picture not in self._begun:
-            self._begun[picture] = Future()
-            self._wanted.put(_Wanted(picture, square, self._begun[picture]))
+    def begin(self, picture: bytes, square: Any) -> Future[torch.Tensor]:
+        """A picture that will be wanted, by its digest and its square; what comes is for `look` to fetch."""
+        seen = self._begun.get(picture)
+        if seen is None:
+            self._begun[picture] = seen = Future()
+            self._wanted.put(_Wanted(picture, square, seen))
+        return seen
 
     def look(self, squares: Mapping[bytes, Any]) -> dict[bytes, torch.Tensor]:
         """As `Eyes.look`; waits for what is being looked at."""
-        for picture, square in squares.items():
-            self.begin(picture, square)
-        coming = {picture: self._begun.pop(picture) for picture in squares}
+        coming = {picture: self.begin(picture, square) for picture, square in squares.items()}
         return {picture: seen.result() for picture, seen in coming.items()}
 
     def end(self) -> None:

@@ -11,7 +11,9 @@ import secrets
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
+from itertools import islice, takewhile
 from typing import TYPE_CHECKING
 
 import torch
@@ -53,18 +55,14 @@ def _answer_together(engine: LocalEngine, ahead: Ahead | None, feed: Feed, most:
             if job is None:
                 break
             try:
-                row = _Row.of(engine, job)
+                waiting.append(_Row.of(engine, job, ahead))
             except VipError as error:
                 yield Result(job.key, None, error)
-                continue
-            if ahead is not None and row.prompt.picture is not None:
-                ahead.begin(row.prompt.picture, row.prompt.square)
-            waiting.append(row)
         if not batch.rows and not waiting:
             return
         try:
             steps += 1
-            ready = min(len(waiting), rows - len(batch.rows))
+            ready = _ready(waiting, rows, len(batch.rows), ahead)
             if ready > 0 and (not batch.rows or ready >= rows // 4 or steps >= _PATIENCE):
                 steps = 0
                 done = batch.begin(waiting, ready)
@@ -78,12 +76,24 @@ def _answer_together(engine: LocalEngine, ahead: Ahead | None, feed: Feed, most:
             if rows == 1 or len(crowd) == 1:  # it was by itself
                 yield Result(crowd.pop(0).job.key, None, ModelError("out of memory even by itself; try --load-in 4bit"))
             rows, answered = max(1, min(rows, len(crowd)) // 2), 0
-            waiting.extend(row.anew(engine) for row in crowd)
+            waiting.extend(row.anew(engine, ahead) for row in crowd)
             continue
         yield from done
         answered += len(done)
         if rows < most and answered >= 4 * rows:
             rows, answered = min(most, rows + max(1, rows // 4)), 0
+
+
+def _ready(waiting: deque[_Row], rows: int, busy: int, ahead: Ahead | None) -> int:
+    """How many of those who wait can come in beside the `busy` ones, of `rows` in all.
+
+    Those whose picture is seen already; where nobody is busy some are waited for, since a few take as long as many.
+    """
+    room = min(len(waiting), rows - busy)
+    if ahead is None:
+        return room
+    seen = sum(1 for _ in takewhile(_Row.is_seen, islice(waiting, max(0, room))))
+    return seen if busy else max(seen, min(room, max(1, rows // 2)))
 
 
 def rows_that_fit(engine: LocalEngine) -> int:
@@ -102,13 +112,15 @@ def _is_memory(error: BaseException) -> bool:
 class _Row:
     """A request on its way through a batch.
 
-    said: how many of its tokens its giver has been told.
+    seen: while it waits, its picture's features to come; None: nobody looks ahead. said: how many of its tokens its
+    giver has been told.
     """
 
     job: Job
     prompt: Prompt
     writing: Writing
     pick: Callable[[torch.Tensor], torch.Tensor]
+    seen: Future[torch.Tensor] | None = None
     said: int = 0
     began: float = 0.0
     first: float | None = None
@@ -117,20 +129,26 @@ class _Row:
     texts: list[str] = field(default_factory=list)
 
     @classmethod
-    def of(cls, engine: LocalEngine, job: Job) -> _Row:
+    def of(cls, engine: LocalEngine, job: Job, ahead: Ahead | None) -> _Row:
         request = job.request
         if job.said is not None and request.seed is None and request.temperature:
             # Where memory runs out it is begun anew, and must not go on as another.
             request = replace(request, seed=secrets.randbits(63))
             job = replace(job, request=request)
         pick = sampler(request.temperature, request.top_p, request.seed, engine.model.device)
-        return cls(job, engine.prompt_of(request), engine.writing(request), pick)
+        prompt = engine.prompt_of(request)
+        seen = None if ahead is None or prompt.picture is None else ahead.begin(prompt.picture, prompt.square)
+        return cls(job, prompt, engine.writing(request), pick, seen)
 
-    def anew(self, engine: LocalEngine) -> _Row:
+    def anew(self, engine: LocalEngine, ahead: Ahead | None) -> _Row:
         """The same request from its beginning; what was said of it isn't said again."""
-        row = _Row.of(engine, self.job)
+        row = _Row.of(engine, self.job, ahead)
         row.said = self.said
         return row
+
+    def is_seen(self) -> bool:
+        """Whether nothing is left to be looked at before it can come in."""
+        return self.seen is None or self.seen.done()
 
     def add(self, number: int | None, kind: torch.dtype) -> Result | None:
         """Take the model's next id; the result, once there is one."""
@@ -182,7 +200,7 @@ class _Batch:
         image_token = self._engine.model.config.image_token_id
         logits = self._slots.begin(embed([row.prompt for row in new], self._text, self._look, image_token))
         for _ in new:
-            waiting.popleft()
+            waiting.popleft().seen = None
         before = len(self.rows)
         self.rows += new
         return self._advance(logits, before)

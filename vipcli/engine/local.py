@@ -19,7 +19,7 @@ import transformers
 from PIL import Image
 from safetensors import safe_open
 
-from vipcli.engine.allocating import keep
+from vipcli.allocating import keep
 from vipcli.engine.batching import answer_together, rows_that_fit
 from vipcli.engine.catalog import Model, input_square, located, square_side, weight_files
 from vipcli.engine.checkpoint import (

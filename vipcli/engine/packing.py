@@ -14,7 +14,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from vipcli.engine.allocating import give_back
+from vipcli.allocating import give_back
 
 __all__ = ["Packed", "pack", "pack_all"]
 
