@@ -11,7 +11,7 @@ import torch
 from vipcli.scenes import COLORS, SHAPES, THINGS
 from vipcli.scenes.facts import ABILITIES
 from vipcli.scenes.talks import FOLLOW_UPS
-from vipcli.training.dense import IGNORED, INKS, UNMARKED, Heads, Patches
+from vipcli.training.dense import IGNORED, INKS, UNMARKED, Heads, Patches, look_up, name_patches
 from vipcli.training.lessons import Lessons
 from vipcli.training.questions import Questions, phrases
 from vipcli.training.samples import plan
@@ -82,7 +82,7 @@ def test_heads_learn_what_lies_on_the_patches():
     """Free to choose what they are told, the heads say what is there after a few steps."""
     torch.manual_seed(0)
     patches = Patches.stack([one.patches for one in LESSONS[:8]])
-    heads, told = Heads(64), torch.nn.Parameter(torch.randn(8, 64, 64))
+    heads, told = Heads(64, 32).seen, torch.nn.Parameter(torch.randn(8, 64, 64))
     optimizer = torch.optim.Adam([told, *heads.parameters()], 0.05)
     losses = []
     for _ in range(60):
@@ -93,3 +93,39 @@ def test_heads_learn_what_lies_on_the_patches():
         optimizer.step()
     assert losses[-1] < losses[0] / 4
     assert all(right[name] > 0.9 for name in ("thing", "shape", "color", "ink_shape"))
+
+
+def test_image_tokens_come_to_lie_near_the_words_for_what_they_show():
+    torch.manual_seed(0)
+    thing = Patches.stack([one.patches for one in LESSONS[:8]])["thing"]
+    words, features = torch.randn(len(THINGS), 32), torch.nn.Parameter(torch.randn(8, 64, 32))
+    optimizer = torch.optim.Adam([features], 0.1)
+    for _ in range(40):
+        loss, right = name_patches(features, words, thing)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    assert right > 0.95
+    known = thing < len(THINGS)
+    assert not features.grad[~known].any(), "background and strangers have no word"
+
+
+def test_words_learn_to_look_at_what_they_name_and_at_nothing_where_it_isnt():
+    torch.manual_seed(0)
+    image, dog, cat, other = 7, 11, 12, 13
+    thing_of = torch.full((20,), -1)
+    thing_of[[dog, cat]] = torch.tensor([3, 5])
+    ids = torch.tensor([[other, image, image, image, dog, cat, other]])
+    thing = torch.tensor([[3, len(THINGS), 3]])  # two patches of the dog's, none of a cat's
+    scores = torch.nn.Parameter(torch.zeros(1, 7, 7))
+    optimizer = torch.optim.Adam([scores], 0.2)
+    for _ in range(60):
+        loss, right = look_up(scores.log_softmax(-1), ids, image, thing_of, thing)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    looks = scores.softmax(-1)[0]
+    assert right == 1
+    assert looks[4, [1, 3]].sum() > 0.9
+    assert looks[5, 1:4].sum() < 0.1
+    assert not scores.grad[0, [0, 1, 2, 3, 6]].any(), "nothing is asked of other tokens"

@@ -22,6 +22,7 @@ from vipcli.errors import MissingExtra, ModelError, OutputError, UsageError, Vip
 from vipcli.training import Finished, Judged, Logged, Saved, Started, Stepped, Stopped, prepare, train
 from vipcli.training import loop as looping
 from vipcli.training.checkpoints import read_checkpoint
+from vipcli.training.learner import looks_of
 
 
 def weights(folder: Path) -> dict[str, torch.Tensor]:
@@ -112,13 +113,14 @@ def test_the_vision_stage_hands_its_heads_on(tmp_path: Path, saved_checkpoint: P
     events = list(train(prepare(first)))
     assert "ink_color" in events[-1].figures  # type: ignore[union-attr]
     kept = prepare(settings_of(tmp_path, first.output / "model", "second", dense=1.0, **options))
-    heads = looping.load_heads(kept, 32)
+    config = looping.load_model(kept).config
+    heads = looping.load_heads(kept, config)
     assert heads is not None
     learnt = torch.load(first.output / "checkpoint.pt", weights_only=True)["learning"]["average"]
-    assert torch.equal(heads.extent.weight, learnt["heads.extent.weight"])
+    assert torch.equal(heads.seen.extent.weight, learnt["heads.seen.extent.weight"])
     (first.output / "heads.safetensors").write_bytes(b"?")
     with pytest.raises(UsageError, match="doesn't fit this model"):
-        looping.load_heads(kept, 32)
+        looping.load_heads(kept, config)
 
 
 @pytest.mark.parametrize("precision", ["bfloat16"])
@@ -185,6 +187,22 @@ def test_the_merged_adapters_say_what_the_adapted_model_said(saved_checkpoint: P
     *_, judged = train(again)
     assert isinstance(judged, Finished)
     assert judged.figures["loss"] == pytest.approx(finished.figures["loss"], abs=2e-3)
+
+
+def test_where_words_look_is_what_transformers_says_of_that_head(saved_checkpoint: Path, tmp_path: Path) -> None:
+    model = looping.load_model(prepare(settings_of(tmp_path, saved_checkpoint))).float().eval()
+    model.set_attn_implementation("eager")
+    text = model.model.language_model
+    torch.manual_seed(0)
+    embedded, positions = torch.randn(2, 9, text.config.hidden_size), torch.arange(9).expand(2, -1)
+    mask = torch.full((2, 9, 9), torch.finfo(torch.float32).min).triu(1)
+    with torch.no_grad():
+        read = text(
+            inputs_embeds=embedded, attention_mask=mask[:, None], position_ids=positions,
+            output_hidden_states=True, output_attentions=True, use_cache=False,
+        )  # fmt: skip
+        looks = looks_of(text, read.hidden_states, positions, mask)
+    torch.testing.assert_close(looks.exp(), read.attentions[1][:, 0], atol=1e-5, rtol=1e-4)
 
 
 def test_answers_weigh_alike_in_whichever_batch_they_are(saved_checkpoint: Path, tmp_path: Path) -> None:

@@ -196,12 +196,12 @@ def load_model(prepared: Prepared) -> Any:
     return model
 
 
-def load_heads(prepared: Prepared, width: int) -> Heads | None:
+def load_heads(prepared: Prepared, config: Any) -> Heads | None:
     """The dense heads, those that lie with the checkpoint where there are some; None where nothing asks for them."""
     its = prepared.settings.train
     if its.stage != "vision" and not its.dense:
         return None
-    heads = Heads(width)
+    heads = Heads(config.vision_config.hidden_size, config.get_text_config().hidden_size)
     folder = None if prepared.base is None else located(prepared.base)
     for place in () if folder is None else (folder, folder.parent):
         if (file := place / "heads.safetensors").is_file():

@@ -19,7 +19,7 @@ from torch.nn import functional
 from vipcli.markers import TRAINED, Marker, coverage
 from vipcli.scenes import COLORS, SHAPES, THINGS, Scene
 
-__all__ = ["IGNORED", "INKS", "UNMARKED", "Heads", "Patches", "label_patches", "name_patches"]
+__all__ = ["IGNORED", "INKS", "UNMARKED", "Heads", "Patches", "label_patches", "look_up", "name_patches"]
 
 INKS = tuple(TRAINED)
 """The colours of markers."""
@@ -129,10 +129,19 @@ _MOSTLY_NOTHING = ("thing", "ink_shape", "ink_color", "middle")
 
 
 class Heads(nn.Module):
-    """What the tower is asked of every patch, one linear head each.
+    """What is asked of every patch: of what the tower makes of it, and of what the language model reads of it.
 
-    width: of the tower. Separate heads for shape, colour and marked-or-not learn; one class for each pair doesn't.
+    width, text_width: of these two. The projector keeps of the tower what answers need, and what none needs yet can't
+    be learnt from: told of things and colours alone, it had lost in which row a thing lies.
     """
+
+    def __init__(self, width: int, text_width: int) -> None:
+        super().__init__()
+        self.seen, self.read = _Heads(width), _Heads(text_width)
+
+
+class _Heads(nn.Module):
+    """A linear head for each question: apart those for shape, colour and marked-or-not learn, one for pairs doesn't."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -188,3 +197,28 @@ def name_patches(features: torch.Tensor, words: torch.Tensor, thing: torch.Tenso
 
 
 _SHARPNESS = 16.0  # of likenesses from -1 to 1: enough to single out one of 128 words
+
+
+def look_up(
+    looks: torch.Tensor, ids: torch.Tensor, image_token: int, thing_of: torch.Tensor, thing: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """How far the words for things are from looking at these things, and the share that look there.
+
+    looks: (batch, length, length) log-probabilities, where each token of one attention head looks. ids: (batch,
+    length). thing_of: (vocabulary,) the thing that a token is the word for, -1 for none. thing: (batch, patches), see
+    `Patches`. A word for what isn't in the picture should look at none of it.
+    """
+    here = ids == image_token
+    whole = here.sum(1) == thing.shape[1]  # else the picture was cut short
+    columns = here[whole].nonzero()[:, 1].view(-1, thing.shape[1])
+    at_patches = looks[whole].gather(2, columns[:, None].expand(-1, looks.shape[1], -1))
+    its = thing_of[ids[whole]]
+    row, token = (its >= 0).nonzero(as_tuple=True)
+    if not len(row):
+        return looks.sum() * 0, looks.new_zeros(())
+    logs = at_patches[row, token]  # (words, patches)
+    same = thing[whole][row] == its[row, token][:, None]
+    there = same.any(1)
+    nowhere = torch.log1p(-logs.exp().sum(1).clamp(max=1 - 1e-4))
+    right = torch.where(there, logs.masked_fill(~same, -1e4).logsumexp(1), nowhere)
+    return -right.mean(), (right.exp() > 0.5).float().mean().detach()

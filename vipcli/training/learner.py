@@ -10,10 +10,11 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from vipcli.training.dense import Heads, name_patches
+from vipcli.scenes import THINGS
+from vipcli.training.dense import Heads, look_up, name_patches
 from vipcli.training.settings import Train
 
-__all__ = ["Learner", "Told"]
+__all__ = ["Learner", "Told", "looks_of"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,13 +42,20 @@ class Told:
 class Learner(nn.Module):
     """A ViP-LLaVA with what it is asked while it learns.
 
-    heads: of dense supervision; None without it. words: with heads, the token ids of each thing's word. The pass
-    runs in the dtype of the model's weights; losses in float32.
+    heads: of dense supervision; None without it. words: with heads, the token ids of words for things, with the
+    number of the thing; the first words are those of all things in order. The pass runs in the dtype of the model's
+    weights; losses in float32.
     """
 
-    def __init__(self, model: Any, heads: Heads | None, train: Train, words: Sequence[Sequence[int]] = ()) -> None:
+    def __init__(
+        self, model: Any, heads: Heads | None, train: Train, words: Sequence[tuple[Sequence[int], int]] = ()
+    ) -> None:
         super().__init__()
         self.model, self.heads, self._train, self._words = model, heads, train, words
+        if words:  # of several pieces the last says which thing it is
+            self._thing_of = torch.full((model.get_input_embeddings().weight.shape[0],), -1)
+            for ids, number in words:
+                self._thing_of[ids[-1]] = number
         wanted = model.config.vision_feature_layer
         self._layers = [wanted] if isinstance(wanted, int) else list(wanted)
         self._image_token = model.config.image_token_index
@@ -66,7 +74,7 @@ class Learner(nn.Module):
         positions: torch.Tensor,
         segments: torch.Tensor,
         pictured: torch.Tensor,
-    ) -> tuple[torch.Tensor, torch.Tensor]:
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
         embedded = self.model.get_input_embeddings()(ids)
         features = self.model.model.multi_modal_projector(torch.cat(layers, dim=-1))
         here = (ids == self._image_token) & pictured[:, None]
@@ -77,8 +85,15 @@ class Learner(nn.Module):
         own = (segments[:, :, None] == segments[:, None, :]) | (segments[:, None, :] == 0)
         mask = embedded.new_zeros(own.shape).masked_fill(~(earlier & own), torch.finfo(embedded.dtype).min)
         text = self.model.model.language_model
-        read = text(inputs_embeds=embedded, attention_mask=mask.unsqueeze(1), position_ids=positions, use_cache=False)
-        return read.last_hidden_state, features
+        read = text(
+            inputs_embeds=embedded,
+            attention_mask=mask.unsqueeze(1),
+            position_ids=positions,
+            use_cache=False,
+            output_hidden_states=self.heads is not None,
+        )
+        looks = None if self.heads is None else looks_of(text, read.hidden_states, positions, mask)
+        return read.last_hidden_state, features, looks
 
     def told(self, batch: dict[str, Any]) -> tuple[Told | None, torch.Tensor | None, dict[str, Any]]:
         """What is made of a batch: of its tokens (None in stage ``vision``), the dense loss, and the heads' figures."""
@@ -88,16 +103,21 @@ class Learner(nn.Module):
             layers = see(batch["pixels"].to(self.model.dtype))
         dense = None
         if self.heads is not None:
-            dense, figures = self.heads(layers[0].float(), batch["patches"])
+            dense, figures = self.heads.seen(layers[0].float(), batch["patches"])
             figures["dense"] = dense.detach()
         if self._train.stage == "vision":
             return None, dense, figures
         labels = batch["labels"]
         known = labels >= 0
-        hidden, features = read(layers, batch["ids"], batch["positions"], batch["segments"], batch["pictured"])
-        if dense is not None:
-            loss, figures["named"] = name_patches(features, self._vectors(), batch["patches"]["thing"])
-            dense = dense + loss
+        ids, patches = batch["ids"], batch["patches"]
+        hidden, features, looks = read(layers, ids, batch["positions"], batch["segments"], batch["pictured"])
+        if self.heads is not None and dense is not None and looks is not None:
+            read_loss, _ = self.heads.read(features.float(), patches)
+            named_loss, figures["named"] = name_patches(features, self._vectors(), patches["thing"])
+            thing_of = self._thing_of.to(ids.device)
+            found_loss, figures["found"] = look_up(looks, ids, self._image_token, thing_of, patches["thing"])
+            figures["read"] = read_loss.detach()
+            dense = dense + read_loss + named_loss + 2 * found_loss
         logits = self.model.lm_head(hidden[known]).float()
         losses = functional.cross_entropy(logits, labels[known], reduction="none")
         return Told(losses, logits.argmax(-1) == labels[known], batch["weights"][known], known), dense, figures
@@ -105,7 +125,7 @@ class Learner(nn.Module):
     def _vectors(self) -> torch.Tensor:
         """What the language model reads for the word of each thing: (things, width), of several pieces their mean."""
         embedding = self.model.get_input_embeddings().weight
-        return torch.stack([embedding[list(ids)].mean(0) for ids in self._words])
+        return torch.stack([embedding[list(ids)].mean(0) for ids, _ in self._words[: len(THINGS)]])
 
     def forward(self, batch: dict[str, Any], share: float = 1.0, parts: int = 1) -> tuple[torch.Tensor, dict[str, Any]]:
         """batch: what `vipcli.training.samples.collate` makes. Returns the loss, and figures by name.
@@ -124,3 +144,22 @@ class Learner(nn.Module):
         if dense is not None and self._train.dense:
             loss = loss + self._train.dense * dense / parts
         return loss, figures
+
+
+def looks_of(text: Any, states: Sequence[torch.Tensor], positions: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    """Where the first head of a Llama's second layer looks: log-probabilities (batch, length, length), float32.
+
+    The layer before it has put the pieces of words together. states: what goes into each layer. mask: (batch, length,
+    length), added to what is found.
+    """
+    number = min(1, len(text.layers) - 1)
+    layer = text.layers[number]
+    width = layer.self_attn.head_dim
+    hidden = layer.input_layernorm(states[number])
+    cos, sin = text.rotary_emb(hidden, positions)
+    turned = []
+    for projection in (layer.self_attn.q_proj, layer.self_attn.k_proj):
+        x = functional.linear(hidden, projection.weight[:width])
+        turned.append(x * cos + torch.cat((-x[..., width // 2 :], x[..., : width // 2]), dim=-1) * sin)
+    scores = turned[0] @ turned[1].transpose(1, 2) / width**0.5 + mask
+    return scores.float().log_softmax(-1)

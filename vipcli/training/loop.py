@@ -20,6 +20,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from vipcli.errors import OutputError, UsageError, VipError, quote
 from vipcli.scenes import THINGS
+from vipcli.scenes.words import plural
 from vipcli.training.adapters import add_adapters, need_peft
 from vipcli.training.assembling import Prepared, load_heads, load_model
 from vipcli.training.checkpoints import read_checkpoint, write_checkpoint
@@ -88,7 +89,7 @@ class _Training:
         self._main, self._device = accelerator.is_main_process, accelerator.device
         model = load_model(prepared)
         self._parameters = sum(parameter.numel() for parameter in model.parameters())
-        self._heads = load_heads(prepared, model.config.vision_config.hidden_size)
+        self._heads = load_heads(prepared, model.config)
         if its.stage == "lora":
             add_adapters(model, prepared.settings.lora)
         if its.compile and self._device.type == "cpu":
@@ -97,7 +98,7 @@ class _Training:
             model.set_attn_implementation("eager")
         if its.gradient_checkpointing:
             model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
-        words = [prepared.encoder.word(name) for name in THINGS] if self._heads is not None else []
+        words = [] if self._heads is None else _words(prepared.encoder)
         self._learner = Learner(model, self._heads, its, words).to(self._device)
         self._learning = Learning(model, self._heads, its)
         self._step, self._before = 0, 0.0  # seconds of the calls before this one
@@ -304,6 +305,11 @@ class _Training:
         write_model(self._prepared, learnt, self._run.model, self._judged, seconds)
         if can_plot():
             plot(read_log(self._run.log), self._run.folder)
+
+
+def _words(encoder: Any) -> list[tuple[list[int], int]]:
+    """The tokens of the words for things, all of them in order and then each as many, with the number of the thing."""
+    return [(encoder.word(word(name)), i) for word in (str, plural) for i, name in enumerate(THINGS)]
 
 
 class _Sliced:

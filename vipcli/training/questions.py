@@ -105,7 +105,7 @@ def _asked(rng: np.random.Generator, fact: Fact, plain: float = 0.15) -> str:
     text = None
     while text is None:
         text = worded(some[rng.integers(len(some))], slots)
-    return roughened(rng, text) if rng.random() < 0.3 else text
+    return roughened(rng, text) if rng.random() < 0.25 else text
 
 
 def all_texts(lessons: int = 3000) -> list[str]:
