@@ -8,10 +8,11 @@ from importlib.resources import files
 import numpy as np
 import torch
 
+from vipcli.markers import Arrow, Contour
 from vipcli.scenes import COLORS, SHAPES, THINGS
 from vipcli.scenes.facts import ABILITIES
 from vipcli.scenes.talks import FOLLOW_UPS
-from vipcli.training.dense import IGNORED, INKS, UNMARKED, Heads, Patches, look_up, name_patches
+from vipcli.training.dense import IGNORED, INKS, UNMARKED, Heads, Patches, Words, look_up, name_patches
 from vipcli.training.lessons import Lessons
 from vipcli.training.questions import Questions, phrases
 from vipcli.training.samples import plan
@@ -111,21 +112,37 @@ def test_image_tokens_come_to_lie_near_the_words_for_what_they_show():
 
 
 def test_words_learn_to_look_at_what_they_name_and_at_nothing_where_it_isnt():
+    """Four patches: two of a dog that a red arrow marks, one of a cat with a red mask contour, and background."""
     torch.manual_seed(0)
-    image, dog, cat, other = 7, 11, 12, 13
-    thing_of = torch.full((20,), -1)
-    thing_of[[dog, cat]] = torch.tensor([3, 5])
-    ids = torch.tensor([[other, image, image, image, dog, cat, other]])
-    thing = torch.tensor([[3, len(THINGS), 3]])  # two patches of the dog's, none of a cat's
-    scores = torch.nn.Parameter(torch.zeros(1, 7, 7))
+    texts = ["image", "dog", "dogs", "cat", "red", "arrow", "mask", "contour", "bus", "the"]
+    token = {text: number for number, text in enumerate(texts)}
+    words = Words.of(lambda word: token.get(word, len(texts)), len(texts) + 1)
+    asked = ["image"] * 4 + ["the", "red", "arrow", "red", "mask", "contour", "cat", "dogs", "bus", "contour"]
+    ids = torch.tensor([[token[text] for text in asked]])
+    dog, cat, arrow, contour = THINGS.index("dog"), THINGS.index("cat"), SHAPES.index(Arrow), SHAPES.index(Contour)
+    patches = {
+        "thing": torch.tensor([[dog, dog, cat, len(THINGS) + 1]]),
+        "color": torch.tensor([[INKS.index("red")] * 3 + [IGNORED]]),
+        "shape": torch.tensor([[arrow, arrow, contour, IGNORED]]),
+    }
+    scores = torch.nn.Parameter(torch.zeros(1, 3, len(asked), len(asked)))
     optimizer = torch.optim.Adam([scores], 0.2)
-    for _ in range(60):
-        loss, right = look_up(scores.log_softmax(-1), ids, image, thing_of, thing)
+    for _ in range(80):
+        loss, right = look_up(scores.log_softmax(-1), ids, token["image"], words, patches)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-    looks = scores.softmax(-1)[0]
-    assert right == 1
-    assert looks[4, [1, 3]].sum() > 0.9
-    assert looks[5, 1:4].sum() < 0.1
-    assert not scores.grad[0, [0, 1, 2, 3, 6]].any(), "nothing is asked of other tokens"
+    assert all(share == 1 for share in right.values())
+    at = scores.softmax(-1)[0]
+    for head, where, its in (
+        (0, 10, [2]),  # cat
+        (0, 11, [0, 1]),  # dogs
+        (1, 5, [0, 1, 2]),  # red
+        (2, 6, [0, 1]),  # red arrow
+        (2, 9, [2]),  # red mask contour
+        (2, 13, [2]),  # contour
+    ):
+        assert at[head, where, its].sum() > 0.9, (head, where)
+    assert at[0, 12, :4].sum() < 0.1, "there is no bus"
+    assert not scores.grad[0, :, :5].any(), "nothing is asked of other tokens"
+    assert not scores.grad[0, 2, 8].any(), "nor of the mask of a mask contour"

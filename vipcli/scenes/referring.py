@@ -10,9 +10,9 @@ import numpy as np
 
 from vipcli.markers import Marker
 
-__all__ = ["By", "Reference", "described", "refer"]
+__all__ = ["KIND_WORDS", "By", "Reference", "described", "refer"]
 
-_KIND_WORDS = {
+KIND_WORDS = {
     "box": ("rectangle", "box"),
     "ellipse": ("ellipse", "circle"),
     "point": ("point", "dot"),
@@ -22,6 +22,7 @@ _KIND_WORDS = {
     "mask": ("mask",),
     "scribble": ("scribble",),
 }
+"""What a marker is called, by its kind; the trained word first."""
 _NOUNS = ("object", "object", "object", "thing", "item")
 
 
@@ -58,7 +59,7 @@ def refer(rng: np.random.Generator, marker: Marker, markers: Sequence[Marker], b
         return Reference(f"the {noun} {where}", where, f"the {color} {mark}")
     where = marker.phrase.format(color=color)
     trained = where.split(f"{color} ", 1)[1]
-    words = _KIND_WORDS[marker.kind]
+    words = KIND_WORDS[marker.kind]
     word = words[rng.integers(len(words))] if rng.random() < 0.3 else trained
     if word != trained:
         where = f"{('in', 'within')[rng.integers(2)] if marker.kind in ('box', 'ellipse') else 'at'} the {color} {word}"

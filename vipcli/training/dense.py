@@ -6,8 +6,9 @@ thing, and the language model only looks up and copies. The heads aren't part of
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields
+from itertools import islice
 from typing import Any
 
 import cv2
@@ -18,8 +19,21 @@ from torch.nn import functional
 
 from vipcli.markers import TRAINED, Marker, coverage
 from vipcli.scenes import COLORS, SHAPES, THINGS, Scene
+from vipcli.scenes.referring import KIND_WORDS
+from vipcli.scenes.words import plural
 
-__all__ = ["IGNORED", "INKS", "UNMARKED", "Heads", "Patches", "label_patches", "look_up", "name_patches"]
+__all__ = [
+    "IGNORED",
+    "INKS",
+    "LOOKING",
+    "UNMARKED",
+    "Heads",
+    "Patches",
+    "Words",
+    "label_patches",
+    "look_up",
+    "name_patches",
+]
 
 INKS = tuple(TRAINED)
 """The colours of markers."""
@@ -187,8 +201,7 @@ def name_patches(features: torch.Tensor, words: torch.Tensor, thing: torch.Tenso
     """How far the image tokens of things are from the words for them, and the share that is nearest to the right one.
 
     features: (batch, patches, width), as the language model reads them. words: (things, width), as it reads those.
-    thing: (batch, patches), see `Patches`. A question that names a thing then finds it in the picture by likeness,
-    which answers alone hardly teach: after 8,000 steps without this, ``Is there a cat?`` was still answered by chance.
+    thing: (batch, patches), see `Patches`. A word then finds its thing in the picture by likeness.
     """
     known = (thing >= 0) & (thing < len(words))
     near = functional.normalize(features[known].float(), dim=-1) @ functional.normalize(words.float(), dim=-1).T
@@ -199,26 +212,87 @@ def name_patches(features: torch.Tensor, words: torch.Tensor, thing: torch.Tenso
 _SHARPNESS = 16.0  # of likenesses from -1 to 1: enough to single out one of 128 words
 
 
-def look_up(
-    looks: torch.Tensor, ids: torch.Tensor, image_token: int, thing_of: torch.Tensor, thing: torch.Tensor
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """How far the words for things are from looking at these things, and the share that look there.
+@dataclass(frozen=True, eq=False)
+class Words:
+    """What tokens are words for: (vocabulary,) each, -1 for none; of a word of several pieces the last one counts.
 
-    looks: (batch, length, length) log-probabilities, where each token of one attention head looks. ids: (batch,
-    length). thing_of: (vocabulary,) the thing that a token is the word for, -1 for none. thing: (batch, patches), see
-    `Patches`. A word for what isn't in the picture should look at none of it.
+    thing, color, shape: a number as in `Patches`. names: the token of each thing's own word, in order. long: those of
+    the two words of ``mask contour``.
+    """
+
+    thing: torch.Tensor
+    color: torch.Tensor
+    shape: torch.Tensor
+    names: tuple[int, ...]
+    long: tuple[int, int]
+
+    @classmethod
+    def of(cls, token: Callable[[str], int], size: int) -> Words:
+        """Of a tokenizer with `size` tokens; token: gives a word's last one."""
+
+        def table(words: Iterable[tuple[str, int]]) -> torch.Tensor:
+            made = torch.full((size,), -1)
+            for word, number in words:
+                made[token(word)] = number
+            return made
+
+        return cls(
+            thing=table((form(name), i) for form in (str, plural) for i, name in enumerate(THINGS)),
+            color=table((name, i) for i, name in enumerate(INKS)),
+            shape=table((word.split()[-1], i) for i, kind in enumerate(SHAPES) for word in KIND_WORDS[kind.kind]),
+            names=tuple(map(token, THINGS)),
+            long=(token("mask"), token("contour")),
+        )
+
+
+LOOKING = ("thing", "color", "shape")
+"""What the first heads look for, in this order."""
+
+
+def look_up(
+    looks: torch.Tensor, ids: torch.Tensor, image_token: int, words: Words, patches: Mapping[str, torch.Tensor]
+) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+    """How far words are from looking at what they are for, and the shares that look there.
+
+    A thing's word looks for the thing, a colour for what is marked in it, a marker's kind for what is marked by such a
+    one, of the colour before it if there is one; a word for what isn't in the picture looks at none of it. Answers
+    alone teach that very slowly: after 8,000 steps without this, ``Is there a cat?`` was answered by chance.
+
+    looks: (batch, heads, length, length) log-probabilities, where tokens look, one head for each of `LOOKING` if there
+    are so many. ids: (batch, length). patches: see `Patches`.
     """
     here = ids == image_token
-    whole = here.sum(1) == thing.shape[1]  # else the picture was cut short
-    columns = here[whole].nonzero()[:, 1].view(-1, thing.shape[1])
-    at_patches = looks[whole].gather(2, columns[:, None].expand(-1, looks.shape[1], -1))
-    its = thing_of[ids[whole]]
-    row, token = (its >= 0).nonzero(as_tuple=True)
-    if not len(row):
-        return looks.sum() * 0, looks.new_zeros(())
-    logs = at_patches[row, token]  # (words, patches)
-    same = thing[whole][row] == its[row, token][:, None]
-    there = same.any(1)
-    nowhere = torch.log1p(-logs.exp().sum(1).clamp(max=1 - 1e-4))
-    right = torch.where(there, logs.masked_fill(~same, -1e4).logsumexp(1), nowhere)
-    return -right.mean(), (right.exp() > 0.5).float().mean().detach()
+    count = patches["thing"].shape[1]
+    whole = here.sum(1) == count  # else the picture was cut short
+    columns = here[whole].nonzero()[:, 1].view(-1, 1, 1, count)
+    logs = looks[whole].gather(
+        3, columns.expand(-1, looks.shape[1], looks.shape[2], -1)
+    )  # (batch, heads, length, patches)
+    ids = ids[whole]
+    thing, color, shape = (patches[name][whole][:, None] for name in LOOKING)
+    its_thing, its_color, its_shape = (table.to(ids.device)[ids] for table in (words.thing, words.color, words.shape))
+    mask, contour = words.long
+    is_long = (ids == contour) & (_before(ids, 1) == mask)
+    its_shape = its_shape.masked_fill(_before(is_long.flip(1), 1, fill=0).flip(1).bool(), -1)
+    color_before = torch.where(is_long, _before(its_color, 2), _before(its_color, 1))[..., None]
+    wanted = {
+        "thing": (its_thing, thing == its_thing[..., None]),
+        "color": (its_color, color == its_color[..., None]),
+        "shape": (its_shape, (shape == its_shape[..., None]) & ((color_before < 0) | (color == color_before))),
+    }
+    loss = looks.new_zeros(())
+    right = {}
+    for head, (name, (its, same)) in enumerate(islice(wanted.items(), looks.shape[1])):
+        asked = its >= 0
+        its_logs, its_same = logs[:, head][asked], same[asked]  # (words, patches)
+        nowhere = torch.log1p(-its_logs.exp().sum(1).clamp(max=1 - 1e-4))
+        there = its_logs.masked_fill(~its_same, -1e4).logsumexp(1)
+        probability = torch.where(its_same.any(1), there, nowhere)
+        loss = loss - probability.sum() / asked.sum().clamp(min=1)
+        right[f"found_{name}"] = (probability.exp() > 0.5).float().mean().nan_to_num().detach()
+    return loss, right
+
+
+def _before(values: torch.Tensor, steps: int, fill: int = -1) -> torch.Tensor:
+    """What stands so many tokens earlier; (batch, length)."""
+    return functional.pad(values, (steps, 0), value=fill)[:, : values.shape[1]]

@@ -96,9 +96,9 @@ class Encoder:
             return True
         return any(label >= 0 for label in self.encode([turns], pictured).labels)
 
-    def word(self, text: str) -> list[int]:
-        """The ids of a word as it stands in the middle of a sentence."""
-        return self._tokenizer(f" {text}", add_special_tokens=False)["input_ids"]
+    def token(self, word: str) -> int:
+        """The last id of a word as it stands in the middle of a sentence."""
+        return self._tokenizer(f" {word}", add_special_tokens=False)["input_ids"][-1]
 
     def _safe(self, turn: Turn) -> Turn:
         """A turn without special tokens, as `vip ask` sends it: ``</s>`` in an answer isn't the end of it."""

@@ -10,8 +10,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from vipcli.scenes import THINGS
-from vipcli.training.dense import Heads, look_up, name_patches
+from vipcli.training.dense import LOOKING, Heads, Words, look_up, name_patches
 from vipcli.training.settings import Train
 
 __all__ = ["Learner", "Told", "looks_of"]
@@ -42,20 +41,13 @@ class Told:
 class Learner(nn.Module):
     """A ViP-LLaVA with what it is asked while it learns.
 
-    heads: of dense supervision; None without it. words: with heads, the token ids of words for things, with the
-    number of the thing; the first words are those of all things in order. The pass runs in the dtype of the model's
-    weights; losses in float32.
+    heads: of dense supervision; None without it. words: with heads, those of the tokenizer. The pass runs in the dtype
+    of the model's weights; losses in float32.
     """
 
-    def __init__(
-        self, model: Any, heads: Heads | None, train: Train, words: Sequence[tuple[Sequence[int], int]] = ()
-    ) -> None:
+    def __init__(self, model: Any, heads: Heads | None, train: Train, words: Words | None = None) -> None:
         super().__init__()
         self.model, self.heads, self._train, self._words = model, heads, train, words
-        if words:  # of several pieces the last says which thing it is
-            self._thing_of = torch.full((model.get_input_embeddings().weight.shape[0],), -1)
-            for ids, number in words:
-                self._thing_of[ids[-1]] = number
         wanted = model.config.vision_feature_layer
         self._layers = [wanted] if isinstance(wanted, int) else list(wanted)
         self._image_token = model.config.image_token_index
@@ -112,20 +104,20 @@ class Learner(nn.Module):
         ids, patches = batch["ids"], batch["patches"]
         hidden, features, looks = read(layers, ids, batch["positions"], batch["segments"], batch["pictured"])
         if self.heads is not None and dense is not None and looks is not None:
+            assert self._words is not None
             read_loss, _ = self.heads.read(features.float(), patches)
             named_loss, figures["named"] = name_patches(features, self._vectors(), patches["thing"])
-            thing_of = self._thing_of.to(ids.device)
-            found_loss, figures["found"] = look_up(looks, ids, self._image_token, thing_of, patches["thing"])
-            figures["read"] = read_loss.detach()
-            dense = dense + read_loss + named_loss + 2 * found_loss
+            looks_loss, found = look_up(looks, ids, self._image_token, self._words, patches)
+            figures |= {"read": read_loss.detach(), **found}
+            dense = dense + read_loss + named_loss + looks_loss
         logits = self.model.lm_head(hidden[known]).float()
         losses = functional.cross_entropy(logits, labels[known], reduction="none")
         return Told(losses, logits.argmax(-1) == labels[known], batch["weights"][known], known), dense, figures
 
     def _vectors(self) -> torch.Tensor:
-        """What the language model reads for the word of each thing: (things, width), of several pieces their mean."""
-        embedding = self.model.get_input_embeddings().weight
-        return torch.stack([embedding[list(ids)].mean(0) for ids, _ in self._words[: len(THINGS)]])
+        """What the language model reads for the word of each thing: (things, width)."""
+        assert self._words is not None
+        return self.model.get_input_embeddings().weight[list(self._words.names)]
 
     def forward(self, batch: dict[str, Any], share: float = 1.0, parts: int = 1) -> tuple[torch.Tensor, dict[str, Any]]:
         """batch: what `vipcli.training.samples.collate` makes. Returns the loss, and figures by name.
@@ -147,19 +139,21 @@ class Learner(nn.Module):
 
 
 def looks_of(text: Any, states: Sequence[torch.Tensor], positions: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-    """Where the first head of a Llama's second layer looks: log-probabilities (batch, length, length), float32.
+    """Where the first heads of a Llama's second layer look: log-probabilities (batch, heads, length, length), float32.
 
     The layer before it has put the pieces of words together. states: what goes into each layer. mask: (batch, length,
     length), added to what is found.
     """
     number = min(1, len(text.layers) - 1)
     layer = text.layers[number]
-    width = layer.self_attn.head_dim
+    attention, width = layer.self_attn, layer.self_attn.head_dim
+    queries = attention.q_proj.weight.unflatten(0, (-1, width))[:: attention.num_key_value_groups]
+    keys = attention.k_proj.weight.unflatten(0, (-1, width))
     hidden = layer.input_layernorm(states[number])
-    cos, sin = text.rotary_emb(hidden, positions)
+    cos, sin = (angles.unsqueeze(1) for angles in text.rotary_emb(hidden, positions))
     turned = []
-    for projection in (layer.self_attn.q_proj, layer.self_attn.k_proj):
-        x = functional.linear(hidden, projection.weight[:width])
+    for weight in (queries[: len(LOOKING)], keys[: len(LOOKING)]):
+        x = functional.linear(hidden, weight.flatten(0, 1)).unflatten(-1, (-1, width)).transpose(1, 2)
         turned.append(x * cos + torch.cat((-x[..., width // 2 :], x[..., : width // 2]), dim=-1) * sin)
-    scores = turned[0] @ turned[1].transpose(1, 2) / width**0.5 + mask
+    scores = turned[0] @ turned[1].transpose(2, 3) / width**0.5 + mask.unsqueeze(1)
     return scores.float().log_softmax(-1)

@@ -19,11 +19,10 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from vipcli.errors import OutputError, UsageError, VipError, quote
-from vipcli.scenes import THINGS
-from vipcli.scenes.words import plural
 from vipcli.training.adapters import add_adapters, need_peft
 from vipcli.training.assembling import Prepared, load_heads, load_model
 from vipcli.training.checkpoints import read_checkpoint, write_checkpoint
+from vipcli.training.dense import Words
 from vipcli.training.events import Event, Finished, Judged, Logged, Noted, Saved, Started, Stepped, Stopped
 from vipcli.training.judging import draw_held_out, judge, to_device
 from vipcli.training.learner import Learner
@@ -98,7 +97,8 @@ class _Training:
             model.set_attn_implementation("eager")
         if its.gradient_checkpointing:
             model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
-        words = [] if self._heads is None else _words(prepared.encoder)
+        size = model.get_input_embeddings().weight.shape[0]
+        words = None if self._heads is None else Words.of(prepared.encoder.token, size)
         self._learner = Learner(model, self._heads, its, words).to(self._device)
         self._learning = Learning(model, self._heads, its)
         self._step, self._before = 0, 0.0  # seconds of the calls before this one
@@ -305,11 +305,6 @@ class _Training:
         write_model(self._prepared, learnt, self._run.model, self._judged, seconds)
         if can_plot():
             plot(read_log(self._run.log), self._run.folder)
-
-
-def _words(encoder: Any) -> list[tuple[list[int], int]]:
-    """The tokens of the words for things, all of them in order and then each as many, with the number of the thing."""
-    return [(encoder.word(word(name)), i) for word in (str, plural) for i, name in enumerate(THINGS)]
 
 
 class _Sliced:
