@@ -12,7 +12,7 @@ from vipcli.markers import Arrow, Contour
 from vipcli.scenes import COLORS, SHAPES, THINGS
 from vipcli.scenes.facts import ABILITIES
 from vipcli.scenes.talks import FOLLOW_UPS
-from vipcli.training.dense import IGNORED, INKS, UNMARKED, Heads, Patches, Words, look_up, name_patches
+from vipcli.training.dense import IGNORED, INKS, LOOKING, UNMARKED, Heads, Patches, Words, look_up, name_patches
 from vipcli.training.lessons import Lessons
 from vipcli.training.questions import Questions, phrases
 from vipcli.training.samples import plan
@@ -124,15 +124,18 @@ def test_words_learn_to_look_at_what_they_name_and_at_nothing_where_it_isnt():
         "thing": torch.tensor([[dog, dog, cat, len(THINGS) + 1]]),
         "color": torch.tensor([[INKS.index("red")] * 3 + [IGNORED]]),
         "shape": torch.tensor([[arrow, arrow, contour, IGNORED]]),
+        "extent": torch.tensor([[[0, 0, 0.5, 0.5]] * 2 + [[0.6, 0.5, 0.9, 1]] + [[torch.nan] * 4]]),
     }
     scores = torch.nn.Parameter(torch.zeros(1, 3, len(asked), len(asked)))
-    optimizer = torch.optim.Adam([scores], 0.2)
-    for _ in range(80):
-        loss, right = look_up(scores.log_softmax(-1), ids, token["image"], words, patches)
+    hidden, found = torch.randn(1, len(asked), 16), Heads(64, 16).found
+    optimizer = torch.optim.Adam([scores, *found.parameters()], 0.2)
+    for step in range(120):
+        optimizer.param_groups[0]["lr"] = 0.2 * (1 - step / 120)
+        loss, right = look_up(scores.log_softmax(-1), hidden, found, ids, token["image"], words, patches)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-    assert all(share == 1 for share in right.values())
+    assert all(right[f"found_{name}"] == 1 and right[f"box_{name}"] < 0.02 for name in LOOKING)
     at = scores.softmax(-1)[0]
     for head, where, its in (
         (0, 10, [2]),  # cat

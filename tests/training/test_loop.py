@@ -201,7 +201,7 @@ def test_where_words_look_is_what_transformers_says_of_these_heads(saved_checkpo
             inputs_embeds=embedded, attention_mask=mask[:, None], position_ids=positions,
             output_hidden_states=True, output_attentions=True, use_cache=False,
         )  # fmt: skip
-        looks = looks_of(text, read.hidden_states, positions, mask)
+        looks, _ = looks_of(text, read.hidden_states, positions, mask)
     torch.testing.assert_close(looks.exp(), read.attentions[1][:, :3], atol=1e-5, rtol=1e-4)
 
 

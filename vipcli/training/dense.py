@@ -128,6 +128,10 @@ def _on_picture(mask: np.ndarray, x: int, y: int, size: tuple[int, int]) -> np.n
     return whole
 
 
+LOOKING = ("thing", "color", "shape")
+"""What the first heads look for, in this order."""
+
+
 _CLASSES = {
     "thing": len(THINGS) + 2,
     "tint": len(COLORS),
@@ -138,6 +142,7 @@ _CLASSES = {
     "ink_color": len(INKS) + 1,
     "middle": 2,
 }
+_WEIGHTS = {"shape": 1.5, "ink_shape": 1.5}  # what is learnt last
 # Their last class is most of a picture and teaches little.
 _MOSTLY_NOTHING = ("thing", "ink_shape", "ink_color", "middle")
 
@@ -145,13 +150,15 @@ _MOSTLY_NOTHING = ("thing", "ink_shape", "ink_color", "middle")
 class Heads(nn.Module):
     """What is asked of every patch: of what the tower makes of it, and of what the language model reads of it.
 
-    width, text_width: of these two. The projector keeps of the tower what answers need, and what none needs yet can't
+    found: what a word that has looked up something says of it, the box around it. width, text_width: of tower and
+    language model. The projector keeps of the tower what answers need, and what none needs yet can't
     be learnt from: told of things and colours alone, it had lost in which row a thing lies.
     """
 
     def __init__(self, width: int, text_width: int) -> None:
         super().__init__()
         self.seen, self.read = _Heads(width), _Heads(text_width)
+        self.found = nn.ModuleDict({name: nn.Linear(text_width, 4) for name in LOOKING})
 
 
 class _Heads(nn.Module):
@@ -186,7 +193,7 @@ class _Heads(nn.Module):
                 known &= target < logits.shape[-1] - 1
             one = functional.cross_entropy(logits, target, weight=weight, ignore_index=IGNORED, reduction="sum")
             counted = (target >= 0).sum() if weight is None else weight[target.clamp(min=0)][target >= 0].sum()
-            loss = loss + one / counted.clamp(min=1)
+            loss = loss + _WEIGHTS.get(name, 1.0) * one / counted.clamp(min=1)
             right[name] = (logits.argmax(-1) == target)[known].float().mean().nan_to_num().detach()
         extent = targets["extent"].flatten(0, 1)
         there = ~extent.isnan().any(-1)
@@ -245,21 +252,24 @@ class Words:
         )
 
 
-LOOKING = ("thing", "color", "shape")
-"""What the first heads look for, in this order."""
-
-
 def look_up(
-    looks: torch.Tensor, ids: torch.Tensor, image_token: int, words: Words, patches: Mapping[str, torch.Tensor]
+    looks: torch.Tensor,
+    hidden: torch.Tensor,
+    found: nn.ModuleDict,
+    ids: torch.Tensor,
+    image_token: int,
+    words: Words,
+    patches: Mapping[str, torch.Tensor],
 ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
-    """How far words are from looking at what they are for, and the shares that look there.
+    """How far words are from looking at what they are for and from knowing where that lies, and how many look there.
 
     A thing's word looks for the thing, a colour for what is marked in it, a marker's kind for what is marked by such a
     one, of the colour before it if there is one; a word for what isn't in the picture looks at none of it. Answers
     alone teach that very slowly: after 8,000 steps without this, ``Is there a cat?`` was answered by chance.
 
     looks: (batch, heads, length, length) log-probabilities, where tokens look, one head for each of `LOOKING` if there
-    are so many. ids: (batch, length). patches: see `Patches`.
+    are so many. hidden: (batch, length, width), what they know then. found: of `Heads`. ids: (batch, length). patches:
+    see `Patches`.
     """
     here = ids == image_token
     count = patches["thing"].shape[1]
@@ -268,7 +278,7 @@ def look_up(
     logs = looks[whole].gather(
         3, columns.expand(-1, looks.shape[1], looks.shape[2], -1)
     )  # (batch, heads, length, patches)
-    ids = ids[whole]
+    ids, hidden, extents = ids[whole], hidden[whole], patches["extent"][whole]
     thing, color, shape = (patches[name][whole][:, None] for name in LOOKING)
     its_thing, its_color, its_shape = (table.to(ids.device)[ids] for table in (words.thing, words.color, words.shape))
     mask, contour = words.long
@@ -289,6 +299,14 @@ def look_up(
         there = its_logs.masked_fill(~its_same, -1e4).logsumexp(1)
         probability = torch.where(its_same.any(1), there, nowhere)
         loss = loss - probability.sum() / asked.sum().clamp(min=1)
+        boxes = extents.nan_to_num()[:, None].expand(-1, ids.shape[1], -1, -1)[asked]  # (words, patches, 4)
+        share = its_same.float().unsqueeze(-1) / its_same.sum(1).clamp(min=1)[:, None, None]
+        middle = (boxes * share).sum(1)
+        spread = ((boxes - middle[:, None]).abs() * share).sum((1, 2))
+        single = its_same.any(1) & (spread < 0.01)  # one thing, not several that are marked alike
+        far = (found[name](hidden[asked][single]) - middle[single]).abs()
+        loss = loss + 4 * far.sum() / (4 * single.sum()).clamp(min=1)
+        right[f"box_{name}"] = (far.sum() / (4 * single.sum()).clamp(min=1)).detach()
         right[f"found_{name}"] = (probability.exp() > 0.5).float().mean().nan_to_num().detach()
     return loss, right
 

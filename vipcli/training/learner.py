@@ -66,7 +66,7 @@ class Learner(nn.Module):
         positions: torch.Tensor,
         segments: torch.Tensor,
         pictured: torch.Tensor,
-    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None, torch.Tensor | None]:
         embedded = self.model.get_input_embeddings()(ids)
         features = self.model.model.multi_modal_projector(torch.cat(layers, dim=-1))
         here = (ids == self._image_token) & pictured[:, None]
@@ -84,8 +84,10 @@ class Learner(nn.Module):
             use_cache=False,
             output_hidden_states=self.heads is not None,
         )
-        looks = None if self.heads is None else looks_of(text, read.hidden_states, positions, mask)
-        return read.last_hidden_state, features, looks
+        if self.heads is None:
+            return read.last_hidden_state, features, None, None
+        looks, number = looks_of(text, read.hidden_states, positions, mask)
+        return read.last_hidden_state, features, looks, read.hidden_states[number + 1]
 
     def told(self, batch: dict[str, Any]) -> tuple[Told | None, torch.Tensor | None, dict[str, Any]]:
         """What is made of a batch: of its tokens (None in stage ``vision``), the dense loss, and the heads' figures."""
@@ -102,12 +104,17 @@ class Learner(nn.Module):
         labels = batch["labels"]
         known = labels >= 0
         ids, patches = batch["ids"], batch["patches"]
-        hidden, features, looks = read(layers, ids, batch["positions"], batch["segments"], batch["pictured"])
+        hidden, features, looks, known_then = read(
+            layers, ids, batch["positions"], batch["segments"], batch["pictured"]
+        )
         if self.heads is not None and dense is not None and looks is not None:
             assert self._words is not None
+            assert known_then is not None
             read_loss, _ = self.heads.read(features.float(), patches)
             named_loss, figures["named"] = name_patches(features, self._vectors(), patches["thing"])
-            looks_loss, found = look_up(looks, ids, self._image_token, self._words, patches)
+            looks_loss, found = look_up(
+                looks, known_then.float(), self.heads.found, ids, self._image_token, self._words, patches
+            )
             figures |= {"read": read_loss.detach(), **found}
             dense = dense + read_loss + named_loss + looks_loss
         logits = self.model.lm_head(hidden[known]).float()
@@ -138,11 +145,13 @@ class Learner(nn.Module):
         return loss, figures
 
 
-def looks_of(text: Any, states: Sequence[torch.Tensor], positions: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+def looks_of(
+    text: Any, states: Sequence[torch.Tensor], positions: torch.Tensor, mask: torch.Tensor
+) -> tuple[torch.Tensor, int]:
     """Where the first heads of a Llama's second layer look: log-probabilities (batch, heads, length, length), float32.
 
-    The layer before it has put the pieces of words together. states: what goes into each layer. mask: (batch, length,
-    length), added to what is found.
+    Returns the layer's number, too, for there may be but one. The layer before it has put the pieces of words together.
+    states: what goes into each layer. mask: (batch, length, length), added to what is found.
     """
     number = min(1, len(text.layers) - 1)
     layer = text.layers[number]
@@ -156,4 +165,4 @@ def looks_of(text: Any, states: Sequence[torch.Tensor], positions: torch.Tensor,
         x = functional.linear(hidden, weight.flatten(0, 1)).unflatten(-1, (-1, width)).transpose(1, 2)
         turned.append(x * cos + torch.cat((-x[..., width // 2 :], x[..., : width // 2]), dim=-1) * sin)
     scores = turned[0] @ turned[1].transpose(2, 3) / width**0.5 + mask.unsqueeze(1)
-    return scores.float().log_softmax(-1)
+    return scores.float().log_softmax(-1), number

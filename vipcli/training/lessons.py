@@ -59,7 +59,7 @@ def _scene(rng: np.random.Generator, art: Art | None) -> Scene:
     count = int(rng.choice((1, 2, 3, 4, 5, 6, 7), p=(0.04, 0.16, 0.2, 0.2, 0.18, 0.15, 0.07)))
     crowded = count > 4
     twins = float(rng.choice((0.0, 0.25, 0.8), p=(0.55, 0.3, 0.15)))
-    strangers = 0.0 if art is None or not art.strangers else float(rng.choice((0.0, 0.4), p=(0.55, 0.45)))
+    strangers = 0.0 if art is None or not art.strangers else float(rng.choice((0.0, 0.6), p=(0.55, 0.45)))
     look = Look(twins, 0.12, strangers, 0.25, 24.0, (0.19, 0.32) if crowded else (0.2, 0.42), art)
     return compose(rng, size, count, look=look)
 
