@@ -7,7 +7,7 @@ from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
-from threading import Thread
+from threading import Thread, current_thread
 from typing import Any
 from weakref import WeakValueDictionary
 
@@ -35,8 +35,10 @@ def looking_ahead(eyes: Eyes, text: LlamaText) -> Iterator[Ahead | None]:
     try:
         yield ahead
     finally:
-        ahead.end()
-        torch.set_num_threads(threads)
+        try:
+            ahead.end()
+        finally:
+            torch.set_num_threads(threads)
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,19 +51,20 @@ class _Wanted:
 
 
 class Ahead:
-    """The thread, and what it was told of: a picture's future lives for as long as somebody waits for it."""
+    """The thread, and the pictures it was told of: each is looked at once, while somebody waits for it."""
 
     def __init__(self, eyes: Eyes) -> None:
         self._eyes = eyes
         self._wanted: SimpleQueue[_Wanted | None] = SimpleQueue()
         self._begun: WeakValueDictionary[bytes, Future[torch.Tensor]] = WeakValueDictionary()
+        self._ended = False
         self._thread = Thread(target=self._run, name="eyes", daemon=True)
         self._thread.start()
 
     def begin(self, picture: bytes, square: Any) -> Future[torch.Tensor]:
         """A picture that will be wanted, by its digest and its square; what comes is for `look` to fetch."""
         seen = self._begun.get(picture)
-        if seen is None:
+        if seen is None or (seen.done() and seen.exception() is not None):  # memory may be there the next time
             self._begun[picture] = seen = Future()
             self._wanted.put(_Wanted(picture, square, seen))
         return seen
@@ -72,30 +75,42 @@ class Ahead:
         return {picture: seen.result() for picture, seen in coming.items()}
 
     def end(self) -> None:
-        """End the thread once it has seen what it is looking at."""
+        """End the thread once it has seen what it is looking at; what else was begun is left."""
+        self._ended = True
         self._wanted.put(None)
-        self._thread.join()
+        if current_thread() is not self._thread:  # where Python clears up a generator that nobody ended
+            self._thread.join()
 
     @torch.inference_mode()
     def _run(self) -> None:
-        while (some := self._next()) is not None:
+        while some := self._next():
             try:
-                found = self._eyes.look({one.picture: one.square for one in some})
+                self._see(some)
             except BaseException as error:  # whoever wants to have seen them must know
                 for one in some:
                     one.seen.set_exception(error)
-            else:
-                for one in some:
-                    one.seen.set_result(found[one.picture])
 
-    def _next(self) -> list[_Wanted] | None:
-        """As many as are waiting and are looked at together, one at least; None: no more will come."""
+    def _see(self, some: list[_Wanted]) -> None:
+        try:
+            found = self._eyes.look({one.picture: one.square for one in some})
+        except (MemoryError, RuntimeError):  # torch on a CPU has no error of its own for a lack of memory
+            if len(some) == 1:
+                raise
+            for one in some:
+                try:
+                    self._see([one])
+                except (MemoryError, RuntimeError) as error:
+                    one.seen.set_exception(error)
+            return
+        for one in some:
+            one.seen.set_result(found[one.picture])
+
+    def _next(self) -> list[_Wanted]:
+        """As many as are waiting and are looked at together, one at least; none: it is the end."""
         some = [self._wanted.get()]
-        while some[-1] is not None and len(some) < self._eyes.together:
+        while len(some) < self._eyes.together:
             try:
                 some.append(self._wanted.get_nowait())
             except Empty:
                 break
-        if some[-1] is None:
-            return None  # nobody waits for what is left
-        return [one for one in some if one is not None]
+        return [] if self._ended else [one for one in some if one is not None]

@@ -50,7 +50,7 @@ def _answer_together(engine: LocalEngine, ahead: Ahead | None, feed: Feed, most:
     batch, waiting = _Batch(engine, ahead), deque[_Row]()
     steps = answered = 0
     while True:
-        while len(batch.rows) + len(waiting) < rows * (1 if ahead is None else 2):
+        while len(batch.rows) + len(waiting) < rows + (0 if ahead is None else engine.eyes.together):
             job = feed.take(wait=not batch.rows and not waiting)
             if job is None:
                 break

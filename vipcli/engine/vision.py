@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -43,8 +44,8 @@ def trim_tower(model: Any) -> None:
 def one_pass_activations(model: Any) -> None:
     """Make CLIP's activation, three passes over memory and a third of a small tower's time, one pass on a CPU.
 
-    It is SiLU, which torch has in one piece, of what is 1.702 times as large, and that times as large again; both
-    factors go into the weights beside it. In 16 bits these would be rounded anew, and they stay as they are.
+    It is SiLU, which torch has in one piece, of what is 1.702 times as large, and the same part of what comes of that:
+    both factors go into the weights beside it. In 16 bits these would be rounded anew, and they stay as they are.
     """
     tower = model.model.vision_tower
     layers = getattr(getattr(tower, "encoder", None), "layers", ())
@@ -52,7 +53,8 @@ def one_pass_activations(model: Any) -> None:
         return
     for layer in layers:
         mlp: Any = getattr(layer, "mlp", None)
-        if type(getattr(mlp, "activation_fn", None)).__name__ == "QuickGELUActivation" and type(mlp.fc1) is nn.Linear:
+        quick = type(getattr(mlp, "activation_fn", None)).__name__ == "QuickGELUActivation"
+        if quick and type(mlp.fc1) is type(mlp.fc2) is nn.Linear:
             mlp.fc1.weight.mul_(_QUICK)
             mlp.fc1.bias.mul_(_QUICK)
             mlp.fc2.weight.div_(_QUICK)
@@ -103,22 +105,26 @@ class Eyes:
         patches = _TOGETHER_ON_CPU if model.device.type == "cpu" else _TOGETHER
         self.together = max(1, patches // (config.image_size // config.patch_size) ** 2)
         self._kept: OrderedDict[bytes, torch.Tensor] = OrderedDict()
+        self._lock = Lock()
 
     def look(self, squares: Mapping[bytes, Any]) -> dict[bytes, torch.Tensor]:
         """The features of pictures by their digests: (patches, width of the text model) each."""
-        found = {picture: self._kept[picture] for picture in squares if picture in self._kept}
+        with self._lock:
+            found = {picture: self._kept[picture] for picture in squares if picture in self._kept}
         new = [picture for picture in squares if picture not in found]
         for begin in range(0, len(new), self.together):
             some = new[begin : begin + self.together]
             seen = features(self._model, self._pixels([squares[picture] for picture in some]))
             found |= zip(some, seen.chunk(len(some)), strict=True)
-        for picture in squares:
-            self._kept[picture] = found[picture]
-            self._kept.move_to_end(picture)
-        while len(self._kept) > _KEPT:  # the least wanted ones go
-            self._kept.popitem(last=False)
+        with self._lock:
+            for picture in squares:
+                self._kept[picture] = found[picture]
+                self._kept.move_to_end(picture)
+            while len(self._kept) > _KEPT:  # the least wanted ones go
+                self._kept.popitem(last=False)
         return found
 
     def forget(self) -> None:
         """Forget what was seen."""
-        self._kept.clear()
+        with self._lock:
+            self._kept.clear()

@@ -150,29 +150,43 @@ def keys(share: float = 1.0, first: int = 0, material: Material | None = None) -
 
 def questions_of(key: Key, material: Material | None = None, look: Marking | None = None) -> Iterator[Question]:
     """The questions of a key. look: how the one marker of the first part is drawn, in the place of its own ways."""
-    ask = _parts(material or Material())[key.part].ask
-    rng = np.random.default_rng((_SEED, key.first, key.part, key.number))
+    parts = _parts(material or Material())
+    ask, later = parts[key.part].ask, parts[key.part].later
+    seed = later or sum(not part.later for part in parts[: key.part])
+    rng = np.random.default_rng((_SEED, key.first, seed, key.number))
     yield from ask(rng, key.number) if look is None else _one_marker(rng, key.number, look)
 
 
 @dataclass(frozen=True)
 class _Part:
-    """What asks about a number, how many numbers there are, and how many questions each of them comes to."""
+    """What asks about a number, how many numbers there are, and how many questions each of them comes to.
+
+    later: a seed of its own, for a part that came later: the others go on asking what they did.
+    """
 
     ask: Callable[[np.random.Generator, int], Iterator[Question]]
     numbers: int
     count: Callable[[int], int] = lambda _: 1
     follows: bool = False
+    later: int | None = None
+
+
+_LATER = {"where in the picture": 1000, "locate": 1001}
 
 
 def _parts(material: Material) -> list[_Part]:
     return [
         _Part(_one_marker, 1024, lambda number: 3 if number % 4 == 0 else 2),
         _Part(_several, 512, _how_many),
-        *(_Part(functools.partial(_ability, row), 160) for row in _RELATIONS),
+        *(_Part(functools.partial(_ability, row), 160, later=_LATER.get(row)) for row in _RELATIONS),
         *(_Part(functools.partial(_conversation, ability), 60, follows=True) for ability in FOLLOW_UPS),
         *(
-            _Part(functools.partial(_paraphrase, ability), len(some), follows=ability in FOLLOW_UPS)
+            _Part(
+                functools.partial(_paraphrase, ability),
+                len(some),
+                follows=ability in FOLLOW_UPS,
+                later=_LATER.get(ability),
+            )
             for ability, some in held_out().items()
         ),
         _Part(_stranger, 176),

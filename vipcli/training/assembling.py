@@ -211,10 +211,17 @@ def load_heads(prepared: Prepared, config: Any) -> Heads | None:
 
 
 def _read_heads(heads: Heads, file: Path) -> None:
+    """Heads that came later begin anew; in older files there were those of the tower alone."""
     from safetensors.torch import load_file
 
+    own = heads.state_dict()
     try:
-        heads.load_state_dict(load_file(file))
+        kept = load_file(file)
+        if not any(name.startswith("seen.") for name in kept):
+            kept = {f"seen.{name}": value for name, value in kept.items()}
+        if not kept or kept.keys() - own.keys():
+            raise KeyError
+        heads.load_state_dict({**own, **kept})
     except Exception:  # of another width, or of other things
         raise UsageError(
             f"{quote(str(file))}: doesn't fit this model and these scenes; move it away to begin anew"

@@ -49,7 +49,7 @@ class Patches:
     index into `COLORS`, `IGNORED` where it has none. extent: the box around it, from 0 to 1 of the square, nan on the
     background. shape and color: of the marker that marks it, `UNMARKED` without one, `IGNORED` on the background.
     ink_shape and ink_color: of the marker that is drawn across the patch itself, ``len(SHAPES)`` and ``len(INKS)``
-    without one. middle: 0 where the middle of a thing's box lies, else 1; as many are 0 as things can be counted.
+    without one. middle: 0 where the middle of a thing's box lies, else 1.
     """
 
     thing: np.ndarray
@@ -278,6 +278,7 @@ def look_up(
     logs = looks[whole].gather(
         3, columns.expand(-1, looks.shape[1], looks.shape[2], -1)
     )  # (batch, heads, length, patches)
+    outside = looks[whole].masked_fill(here[whole][:, None, None], -1e4).logsumexp(-1)  # (batch, heads, length)
     ids, hidden, extents = ids[whole], hidden[whole], patches["extent"][whole]
     thing, color, shape = (patches[name][whole][:, None] for name in LOOKING)
     its_thing, its_color, its_shape = (table.to(ids.device)[ids] for table in (words.thing, words.color, words.shape))
@@ -295,9 +296,8 @@ def look_up(
     for head, (name, (its, same)) in enumerate(islice(wanted.items(), looks.shape[1])):
         asked = its >= 0
         its_logs, its_same = logs[:, head][asked], same[asked]  # (words, patches)
-        nowhere = torch.log1p(-its_logs.exp().sum(1).clamp(max=1 - 1e-4))
         there = its_logs.masked_fill(~its_same, -1e4).logsumexp(1)
-        probability = torch.where(its_same.any(1), there, nowhere)
+        probability = torch.where(its_same.any(1), there, outside[:, head][asked])
         loss = loss - probability.sum() / asked.sum().clamp(min=1)
         boxes = extents.nan_to_num()[:, None].expand(-1, ids.shape[1], -1, -1)[asked]  # (words, patches, 4)
         share = its_same.float().unsqueeze(-1) / its_same.sum(1).clamp(min=1)[:, None, None]

@@ -156,13 +156,12 @@ def looks_of(
     number = min(1, len(text.layers) - 1)
     layer = text.layers[number]
     attention, width = layer.self_attn, layer.self_attn.head_dim
-    queries = attention.q_proj.weight.unflatten(0, (-1, width))[:: attention.num_key_value_groups]
-    keys = attention.k_proj.weight.unflatten(0, (-1, width))
     hidden = layer.input_layernorm(states[number])
     cos, sin = (angles.unsqueeze(1) for angles in text.rotary_emb(hidden, positions))
     turned = []
-    for weight in (queries[: len(LOOKING)], keys[: len(LOOKING)]):
-        x = functional.linear(hidden, weight.flatten(0, 1)).unflatten(-1, (-1, width)).transpose(1, 2)
+    for projection, step in ((attention.q_proj, attention.num_key_value_groups), (attention.k_proj, 1)):
+        heads = projection(hidden).unflatten(-1, (-1, width))[:, :, ::step]  # of each group of queries the first
+        x = heads[:, :, : len(LOOKING)].transpose(1, 2)
         turned.append(x * cos + torch.cat((-x[..., width // 2 :], x[..., : width // 2]), dim=-1) * sin)
     scores = turned[0] @ turned[1].transpose(2, 3) / width**0.5 + mask.unsqueeze(1)
     return scores.float().log_softmax(-1), number
