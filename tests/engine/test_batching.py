@@ -268,6 +268,49 @@ def test_what_goes_wrong_in_looking_is_said(engine: LocalEngine, monkeypatch: py
         list(engine.answers(Given(requests_of(3))))
 
 
+def test_where_pictures_are_too_many_to_look_at_together_fewer_are(
+    engine: LocalEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from vipcli.engine import vision
+
+    asked = requests_of(12)
+    by_itself = alone(engine, asked)
+    features, failed = vision.features, []
+
+    def limited(model: Any, pixels: torch.Tensor) -> torch.Tensor:
+        if len(pixels) > 2:
+            failed.append(len(pixels))
+            raise MemoryError
+        return features(model, pixels)
+
+    monkeypatch.setattr("vipcli.engine.vision.features", limited)
+    assert together(engine, asked, 8) == by_itself
+    assert failed
+
+
+def test_who_stops_doesnt_wait_for_pictures_that_nobody_wants(
+    engine: LocalEngine, monkeypatch: pytest.MonkeyPatch, threads: int
+) -> None:
+    from vipcli.engine import vision
+
+    features, looked, go_on = vision.features, [], threading.Event()
+
+    def slowly(model: Any, pixels: torch.Tensor) -> torch.Tensor:
+        if looked:
+            go_on.wait(10)
+        looked.append(len(pixels))
+        return features(model, pixels)
+
+    engine.forget()
+    monkeypatch.setattr("vipcli.engine.vision.features", slowly)
+    monkeypatch.setattr(engine.eyes, "together", 1)
+    answers = engine.answers(Given([Request(noise(50 + i), ABOUT, max_new_tokens=2) for i in range(8)]), 1)
+    next(answers)
+    threading.Timer(0.2, go_on.set).start()
+    answers.close()
+    assert len(looked) == threads, "beside the one that was answered no more than the one that was being looked at"
+
+
 def enumerate_threads() -> list[threading.Thread]:
     return [one for one in threading.enumerate() if one.name == "eyes"]
 
