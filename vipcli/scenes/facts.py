@@ -64,12 +64,14 @@ class Seen:
     """A scene, its markers by the number of their thing, and the chance that picks what is asked.
 
     named: how often two things that are compared are called by their words where they can be, instead of by markers.
+    both: see `refer`.
     """
 
     rng: np.random.Generator
     scene: Scene
     markers: Mapping[int, Marker]
     named: float = 0.0
+    both: int = 4
 
     def any_marked(self) -> int | None:
         """The number of one of the marked things; None where there is none."""
@@ -134,7 +136,7 @@ def _beside(scene: Scene, index: int, side: str) -> str | None:
 
 
 def _references(seen: Seen, index: int) -> dict[str, str]:
-    one = refer(seen.rng, seen.markers[index], list(seen.markers.values()))
+    one = refer(seen.rng, seen.markers[index], list(seen.markers.values()), both=seen.both)
     return {"it": one.it, "where": one.where, "marker": one.marker}
 
 
@@ -160,7 +162,7 @@ def _both(seen: Seen, one: int, other: int) -> dict[str, str]:
 
 def _called(seen: Seen, index: int) -> str:
     if index in seen.markers and not (seen.named and seen.rng.random() < seen.named and index in _single(seen)):
-        return refer(seen.rng, seen.markers[index], list(seen.markers.values())).it
+        return refer(seen.rng, seen.markers[index], list(seen.markers.values()), both=seen.both).it
     return f"the {seen.scene.things[index].name}"
 
 

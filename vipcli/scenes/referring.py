@@ -38,15 +38,18 @@ class Reference:
 By = Literal["both", "color", "kind"]
 
 
-def refer(rng: np.random.Generator, marker: Marker, markers: Sequence[Marker], by: By | None = None) -> Reference:
+def refer(
+    rng: np.random.Generator, marker: Marker, markers: Sequence[Marker], by: By | None = None, both: int = 4
+) -> Reference:
     """Name what `marker` marks so that no other of `markers` is meant.
 
-    by: its colour and kind, as ``@name`` does, or one of them alone; None: at random, of what tells it apart.
+    by: its colour and kind, as ``@name`` does, or one of them alone; None: at random, of what tells it apart. both: how
+    many times as often both as one of them.
     """
     assert marker.color is not None
     color = marker.color.name
     if by is None:
-        ways: list[By] = ["both"] * 4
+        ways: list[By] = ["both"] * both
         if sum(one.kind == marker.kind for one in markers) == 1:
             ways.append("kind")
         if sum(one.color == marker.color for one in markers) == 1:

@@ -61,7 +61,7 @@ class Questions:
         self, rng: np.random.Generator, scene: Scene, markers: Mapping[int, Marker]
     ) -> tuple[tuple[Turn, ...], ...]:
         """Up to seven conversations about a scene, of one to four turns, or all of them in one."""
-        seen = Seen(rng, scene, markers, named=0.35)
+        seen = Seen(rng, scene, markers, named=0.35, both=1)
         talks: list[tuple[Turn, ...]] = []
         for index in rng.permutation(list(markers)).tolist():
             if rng.random() < 0.85 and (fact := what(seen, index)):
