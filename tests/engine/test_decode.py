@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import transformers
 from engine.checkpoints import copied, llama_tokenizer, random_model
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -18,6 +19,7 @@ from hypothesis import strategies as st
 from vipcli.engine import Generation, Model, Request, Token
 from vipcli.engine.decode import StopFilter, TextStream, Writing, decode, sampler
 from vipcli.engine.local import LocalEngine, load
+from vipcli.engine.vision import features
 from vipcli.errors import ModelError, UsageError
 
 ASKED = "###Human: <image>\nWhat is within the red rectangle?###Assistant:"
@@ -78,6 +80,17 @@ def test_old_and_new_key_names_load_the_same_weights(checkpoint: Path, monkeypat
     for name, value in random_model(0).state_dict().items():
         if "vision_tower.encoder.layers.3" not in name:  # nothing reads it, so it isn't kept
             assert torch.equal(loaded[name], value.half().float()), name
+
+
+def test_pictures_are_seen_as_transformers_sees_them(saved_checkpoint: Path) -> None:
+    """Its own model, of which nothing is packed, fused or folded."""
+    engine = load(Model("it", folder=saved_checkpoint))
+    its = transformers.VipLlavaForConditionalGeneration.from_pretrained(saved_checkpoint, dtype=torch.float32).eval()
+    pixels = engine.prepare(Request(noise(3), ASKED))["pixel_values"]
+    with torch.inference_mode():
+        ours, theirs = (features(model, pixels) for model in (engine.model, its))
+    assert type(engine.model.model.vision_tower.encoder.layers[0].mlp.activation_fn) is torch.nn.SiLU
+    torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-4)
 
 
 def test_sampling_is_the_same_for_one_seed_and_another_for_another(engine: LocalEngine) -> None:

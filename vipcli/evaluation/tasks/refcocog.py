@@ -64,7 +64,7 @@ def _rows(
                 continue
             rows = iter(indexes)
             try:
-                for batch in file.iter_batches(_AT_ONCE, row_groups=[group], columns=_COLUMNS):
+                for batch in file.iter_batches(_AT_ONCE, row_groups=[group], columns=_COLUMNS, use_threads=False):
                     for at, index in enumerate(itertools.islice(rows, batch.num_rows)):
                         if index in chosen:
                             yield index + 1, f"{name}, row {index - begin + 1}", batch.slice(at, 1).to_pylist()[0]
