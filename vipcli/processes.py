@@ -52,6 +52,12 @@ class Helper:
         """Whether it can do anything more."""
         return self._process.is_alive()
 
+    @property
+    def couldnt_start(self) -> bool:
+        """Whether it has died, and of an error in Python: a picture that crashes a decoder ends in a signal."""
+        self._process.join(1)
+        return self._process.exitcode == 1
+
     def send(self, task: Task, *inputs: Any) -> None:
         """Hand it a task, which is pickled; where it has died, `receive` will say so."""
         with contextlib.suppress(OSError):

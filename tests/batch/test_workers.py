@@ -218,3 +218,23 @@ def wait_until(condition, seconds=20.0):
     while not condition():
         assert time.monotonic() < until, "it didn't come to that"
         time.sleep(0.01)
+
+
+def test_a_script_that_each_process_would_run_again_ends_in_one_sentence(tmp_path):
+    script = tmp_path / "mine.py"
+    script.write_text(
+        "from vipcli.batch import Workers\n"
+        "with Workers(1) as workers:\n"
+        "    workers.put(1, abs, -1)\n"
+        "    workers.get(wait=True)\n"
+    )
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 1
+    assert (
+        done.stderr.strip()
+        .splitlines()[-1]
+        .endswith(
+            'a script must keep what it does under if __name__ == "__main__":, for each of these processes reads it'
+        )
+    )
+    assert done.stderr.count("can't start") == 1

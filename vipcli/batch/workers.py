@@ -14,6 +14,10 @@ from vipcli.processes import Helper, Task, cores
 __all__ = ["Workers", "cores", "in_order"]
 
 _CRASHED = object()
+_NO_START = (
+    "a process that opens pictures can't start, and Python says why above; a script must keep what it does under "
+    'if __name__ == "__main__":, for each of these processes reads it'
+)
 _AHEAD = 64  # tasks begun ahead of what is taken of them in order
 
 
@@ -45,7 +49,10 @@ class Workers:
         self.busy += 1
 
     def get(self, wait: bool) -> tuple[Any, Any] | None:
-        """(key, what came of its task: a value or a `VipError`); None where nothing is ready, or nothing is left."""
+        """(key, what came of its task: a value or a `VipError`); None where nothing is ready, or nothing is left.
+
+        Raises `VipError` where the processes can't even start: new ones wouldn't either.
+        """
         while self.busy:
             try:
                 lane, process, value = self._done.get(block=wait)
@@ -54,6 +61,8 @@ class Workers:
             if process is not lane.process:  # of one that has crashed
                 continue
             if value is _CRASHED:
+                if process.couldnt_start:
+                    raise VipError(_NO_START)
                 lane.restart()
                 if not lane.tasks:
                     continue
@@ -115,6 +124,11 @@ class _Process:
     def __init__(self, lane: _Lane, done: queue.SimpleQueue[Any]) -> None:
         self._helper = Helper(yields=True)
         threading.Thread(target=self._receive, args=(lane, done), daemon=True).start()
+
+    @property
+    def couldnt_start(self) -> bool:
+        """See `Helper`."""
+        return self._helper.couldnt_start
 
     def send(self, task: Task, inputs: tuple[Any, ...]) -> None:
         """Hand it a task; where it has died, the other thread will say so."""
