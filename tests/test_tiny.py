@@ -16,19 +16,28 @@ from vipcli.scenes import SHAPES, THINGS
 TINY = MODELS["tiny"].folder
 EXAMPLES = Path(__file__).parents[1] / "examples"
 FLOORS = {
-    "one marker": 94,
-    "marker moved": 95,
+    "one marker": 95,
+    "marker moved": 96,
     "two to four markers, by color": 85,
-    "two to four markers, by kind": 66,
+    "two to four markers, by kind": 78,
+    "where it lies": 93,
+    "where in the picture": 69,
+    "same or different kind": 88,
     "same color": 90,
-    "what is left of @1, and so on": 83,
+    "counting to six": 86,
+    "is there a ...": 96,
+    "what is left of @1, and so on": 84,
+    "list all objects": 62,
     "color of the thing marked": 91,
-    "follow-up questions": 83,
-    "things it can't know": 91,
+    "is it a ...": 86,
+    "what marks the ...": 75,
+    "follow-up questions": 95,
+    "in words of the user's own": 79,
+    "things it can't know": 88,
     "rotated by up to 20 degrees": 94,
-    "JPEG of quality 30": 95,
+    "JPEG of quality 30": 97,
     "64 to 2,000 pixels, any shape": 91,
-    "photographs behind the things": 85,
+    "photographs behind the things": 86,
 }
 
 

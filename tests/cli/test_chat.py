@@ -211,7 +211,7 @@ def test_verbose_shows_prompt_and_timings(chat):
 
 def test_a_conversation_that_gets_too_long_says_what_to_do(chat):
     long = "What is @it?" + " please" * 60
-    outcome = chat(*[long] * 12, "/drop 9", "What is @it?")
+    outcome = chat(*[long] * 16, "/drop 9", "What is @it?")
     assert outcome.code == 3
     assert "/drop N forgets the first N of" in outcome.err
     assert "forget its first turns, or all of them" in outcome.err
