@@ -91,6 +91,7 @@ MAY_IMPORT_TORCH = {
     "training/judging.py",
     "training/learner.py",
     "training/logs.py",
+    "training/looking.py",
     "training/loop.py",
     "training/optimizing.py",
     "training/samples.py",

@@ -14,7 +14,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vipcli.engine import Answer, Model, Request
+from vipcli.engine import Answer, Model, Request, vision
 from vipcli.engine.batching import rows_that_fit
 from vipcli.engine.local import LocalEngine, load
 from vipcli.engine.protocol import Job, Result
@@ -251,10 +251,10 @@ def test_what_would_fail_every_request_is_raised_in_one_sentence(
 def test_who_looks_ahead_leaves_no_thread_behind(engine: LocalEngine, threads: int) -> None:
     answers = engine.answers(Given(requests_of(9)), 4)
     next(answers)
-    assert [one.name for one in enumerate_threads()] == ["eyes"] * (threads == 2)
+    assert [one.name for one in eyes_threads()] == ["eyes"] * (threads == 2)
     assert torch.get_num_threads() == 1
     answers.close()
-    assert not enumerate_threads()
+    assert not eyes_threads()
     assert torch.get_num_threads() == threads
 
 
@@ -271,8 +271,6 @@ def test_what_goes_wrong_in_looking_is_said(engine: LocalEngine, monkeypatch: py
 def test_where_pictures_are_too_many_to_look_at_together_fewer_are(
     engine: LocalEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from vipcli.engine import vision
-
     asked = requests_of(12)
     by_itself = alone(engine, asked)
     features, failed = vision.features, []
@@ -291,8 +289,6 @@ def test_where_pictures_are_too_many_to_look_at_together_fewer_are(
 def test_who_stops_doesnt_wait_for_pictures_that_nobody_wants(
     engine: LocalEngine, monkeypatch: pytest.MonkeyPatch, threads: int
 ) -> None:
-    from vipcli.engine import vision
-
     features, looked, go_on = vision.features, [], threading.Event()
 
     def slowly(model: Any, pixels: torch.Tensor) -> torch.Tensor:
@@ -311,7 +307,7 @@ def test_who_stops_doesnt_wait_for_pictures_that_nobody_wants(
     assert len(looked) == threads, "beside the one that was answered no more than the one that was being looked at"
 
 
-def enumerate_threads() -> list[threading.Thread]:
+def eyes_threads() -> list[threading.Thread]:
     return [one for one in threading.enumerate() if one.name == "eyes"]
 
 

@@ -12,8 +12,9 @@ from vipcli.markers import Arrow, Contour
 from vipcli.scenes import COLORS, SHAPES, THINGS
 from vipcli.scenes.facts import ABILITIES
 from vipcli.scenes.talks import FOLLOW_UPS
-from vipcli.training.dense import IGNORED, INKS, LOOKING, UNMARKED, Heads, Patches, Words, look_up, name_patches
+from vipcli.training.dense import IGNORED, INKS, LOOKING, UNMARKED, Heads, Patches
 from vipcli.training.lessons import Lessons
+from vipcli.training.looking import Words, look_up, name_patches
 from vipcli.training.questions import Questions, phrases
 from vipcli.training.samples import plan
 

@@ -22,7 +22,7 @@ from vipcli.errors import MissingExtra, ModelError, OutputError, UsageError, Vip
 from vipcli.training import Finished, Judged, Logged, Saved, Started, Stepped, Stopped, prepare, train
 from vipcli.training import loop as looping
 from vipcli.training.checkpoints import read_checkpoint
-from vipcli.training.learner import looks_of
+from vipcli.training.looking import looks_of
 
 
 def weights(folder: Path) -> dict[str, torch.Tensor]:
@@ -201,7 +201,7 @@ def test_where_words_look_is_what_transformers_says_of_these_heads(saved_checkpo
             inputs_embeds=embedded, attention_mask=mask[:, None], position_ids=positions,
             output_hidden_states=True, output_attentions=True, use_cache=False,
         )  # fmt: skip
-        looks, _ = looks_of(text, read.hidden_states, positions, mask)
+        looks = looks_of(text, 1, read.hidden_states[1], positions, mask)
     torch.testing.assert_close(looks.exp(), read.attentions[1][:, :3], atol=1e-5, rtol=1e-4)
 
 

@@ -6,9 +6,8 @@ thing, and the language model only looks up and copies. The heads aren't part of
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from itertools import islice
 from typing import Any
 
 import cv2
@@ -19,21 +18,8 @@ from torch.nn import functional
 
 from vipcli.markers import TRAINED, Marker, coverage
 from vipcli.scenes import COLORS, SHAPES, THINGS, Scene
-from vipcli.scenes.referring import KIND_WORDS
-from vipcli.scenes.words import plural
 
-__all__ = [
-    "IGNORED",
-    "INKS",
-    "LOOKING",
-    "UNMARKED",
-    "Heads",
-    "Patches",
-    "Words",
-    "label_patches",
-    "look_up",
-    "name_patches",
-]
+__all__ = ["IGNORED", "INKS", "LOOKING", "UNMARKED", "Heads", "Patches", "label_patches"]
 
 INKS = tuple(TRAINED)
 """The colours of markers."""
@@ -129,9 +115,7 @@ def _on_picture(mask: np.ndarray, x: int, y: int, size: tuple[int, int]) -> np.n
 
 
 LOOKING = ("thing", "color", "shape")
-"""What the first heads look for, in this order."""
-
-
+"""What words look for, each with an attention head of its own, in this order."""
 _CLASSES = {
     "thing": len(THINGS) + 2,
     "tint": len(COLORS),
@@ -150,9 +134,9 @@ _MOSTLY_NOTHING = ("thing", "ink_shape", "ink_color", "middle")
 class Heads(nn.Module):
     """What is asked of every patch: of what the tower makes of it, and of what the language model reads of it.
 
-    found: what a word that has looked up something says of it, the box around it. width, text_width: of tower and
-    language model. The projector keeps of the tower what answers need, and what none needs yet can't
-    be learnt from: told of things and colours alone, it had lost in which row a thing lies.
+    found: what a word that has looked up something says of it, the box around it (`vipcli.training.looking`). width,
+    text_width: of tower and language model. The projector keeps of the tower what answers need, and what none needs yet
+    can't be learnt from: told of things and colours alone, it had lost in which row a thing lies.
     """
 
     def __init__(self, width: int, text_width: int) -> None:
@@ -202,115 +186,3 @@ class _Heads(nn.Module):
             loss = loss + 4 * far.mean()
             right["extent"] = far.mean().detach()
         return loss, right
-
-
-def name_patches(features: torch.Tensor, words: torch.Tensor, thing: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """How far the image tokens of things are from the words for them, and the share that is nearest to the right one.
-
-    features: (batch, patches, width), as the language model reads them. words: (things, width), as it reads those.
-    thing: (batch, patches), see `Patches`. A word then finds its thing in the picture by likeness.
-    """
-    known = (thing >= 0) & (thing < len(words))
-    near = functional.normalize(features[known].float(), dim=-1) @ functional.normalize(words.float(), dim=-1).T
-    loss = functional.cross_entropy(_SHARPNESS * near, thing[known], reduction="sum") / known.sum().clamp(min=1)
-    return loss, (near.argmax(-1) == thing[known]).float().mean().nan_to_num().detach()
-
-
-_SHARPNESS = 16.0  # of likenesses from -1 to 1: enough to single out one of 128 words
-
-
-@dataclass(frozen=True, eq=False)
-class Words:
-    """What tokens are words for: (vocabulary,) each, -1 for none; of a word of several pieces the last one counts.
-
-    thing, color, shape: a number as in `Patches`. names: the token of each thing's own word, in order. long: those of
-    the two words of ``mask contour``.
-    """
-
-    thing: torch.Tensor
-    color: torch.Tensor
-    shape: torch.Tensor
-    names: tuple[int, ...]
-    long: tuple[int, int]
-
-    @classmethod
-    def of(cls, token: Callable[[str], int], size: int) -> Words:
-        """Of a tokenizer with `size` tokens; token: gives a word's last one."""
-
-        def table(words: Iterable[tuple[str, int]]) -> torch.Tensor:
-            made = torch.full((size,), -1)
-            for word, number in words:
-                made[token(word)] = number
-            return made
-
-        return cls(
-            thing=table((form(name), i) for form in (str, plural) for i, name in enumerate(THINGS)),
-            color=table((name, i) for i, name in enumerate(INKS)),
-            shape=table((word.split()[-1], i) for i, kind in enumerate(SHAPES) for word in KIND_WORDS[kind.kind]),
-            names=tuple(map(token, THINGS)),
-            long=(token("mask"), token("contour")),
-        )
-
-
-def look_up(
-    looks: torch.Tensor,
-    hidden: torch.Tensor,
-    found: nn.ModuleDict,
-    ids: torch.Tensor,
-    image_token: int,
-    words: Words,
-    patches: Mapping[str, torch.Tensor],
-) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
-    """How far words are from looking at what they are for and from knowing where that lies, and how many look there.
-
-    A thing's word looks for the thing, a colour for what is marked in it, a marker's kind for what is marked by such a
-    one, of the colour before it if there is one; a word for what isn't in the picture looks at none of it. Answers
-    alone teach that very slowly: after 8,000 steps without this, ``Is there a cat?`` was answered by chance.
-
-    looks: (batch, heads, length, length) log-probabilities, where tokens look, one head for each of `LOOKING` if there
-    are so many. hidden: (batch, length, width), what they know then. found: of `Heads`. ids: (batch, length). patches:
-    see `Patches`.
-    """
-    here = ids == image_token
-    count = patches["thing"].shape[1]
-    whole = here.sum(1) == count  # else the picture was cut short
-    columns = here[whole].nonzero()[:, 1].view(-1, 1, 1, count)
-    logs = looks[whole].gather(
-        3, columns.expand(-1, looks.shape[1], looks.shape[2], -1)
-    )  # (batch, heads, length, patches)
-    outside = looks[whole].masked_fill(here[whole][:, None, None], -1e4).logsumexp(-1)  # (batch, heads, length)
-    ids, hidden, extents = ids[whole], hidden[whole], patches["extent"][whole]
-    thing, color, shape = (patches[name][whole][:, None] for name in LOOKING)
-    its_thing, its_color, its_shape = (table.to(ids.device)[ids] for table in (words.thing, words.color, words.shape))
-    mask, contour = words.long
-    is_long = (ids == contour) & (_before(ids, 1) == mask)
-    its_shape = its_shape.masked_fill(_before(is_long.flip(1), 1, fill=0).flip(1).bool(), -1)
-    color_before = torch.where(is_long, _before(its_color, 2), _before(its_color, 1))[..., None]
-    wanted = {
-        "thing": (its_thing, thing == its_thing[..., None]),
-        "color": (its_color, color == its_color[..., None]),
-        "shape": (its_shape, (shape == its_shape[..., None]) & ((color_before < 0) | (color == color_before))),
-    }
-    loss = looks.new_zeros(())
-    right = {}
-    for head, (name, (its, same)) in enumerate(islice(wanted.items(), looks.shape[1])):
-        asked = its >= 0
-        its_logs, its_same = logs[:, head][asked], same[asked]  # (words, patches)
-        there = its_logs.masked_fill(~its_same, -1e4).logsumexp(1)
-        probability = torch.where(its_same.any(1), there, outside[:, head][asked])
-        loss = loss - probability.sum() / asked.sum().clamp(min=1)
-        boxes = extents.nan_to_num()[:, None].expand(-1, ids.shape[1], -1, -1)[asked]  # (words, patches, 4)
-        share = its_same.float().unsqueeze(-1) / its_same.sum(1).clamp(min=1)[:, None, None]
-        middle = (boxes * share).sum(1)
-        spread = ((boxes - middle[:, None]).abs() * share).sum((1, 2))
-        single = its_same.any(1) & (spread < 0.01)  # one thing, not several that are marked alike
-        far = (found[name](hidden[asked][single]) - middle[single]).abs()
-        loss = loss + 4 * far.sum() / (4 * single.sum()).clamp(min=1)
-        right[f"box_{name}"] = (far.sum() / (4 * single.sum()).clamp(min=1)).detach()
-        right[f"found_{name}"] = (probability.exp() > 0.5).float().mean().nan_to_num().detach()
-    return loss, right
-
-
-def _before(values: torch.Tensor, steps: int, fill: int = -1) -> torch.Tensor:
-    """What stands so many tokens earlier; (batch, length)."""
-    return functional.pad(values, (steps, 0), value=fill)[:, : values.shape[1]]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,10 +9,11 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from vipcli.training.dense import LOOKING, Heads, Words, look_up, name_patches
+from vipcli.training.dense import Heads
+from vipcli.training.looking import Words, look_up, looks_of, name_patches
 from vipcli.training.settings import Train
 
-__all__ = ["Learner", "Told", "looks_of"]
+__all__ = ["Learner", "Told"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,7 +86,8 @@ class Learner(nn.Module):
         )
         if self.heads is None:
             return read.last_hidden_state, features, None, None
-        looks, number = looks_of(text, read.hidden_states, positions, mask)
+        number = min(1, len(text.layers) - 1)  # the layer before it has put the pieces of words together
+        looks = looks_of(text, number, read.hidden_states[number], positions, mask)
         return read.last_hidden_state, features, looks, read.hidden_states[number + 1]
 
     def told(self, batch: dict[str, Any]) -> tuple[Told | None, torch.Tensor | None, dict[str, Any]]:
@@ -143,25 +144,3 @@ class Learner(nn.Module):
         if dense is not None and self._train.dense:
             loss = loss + self._train.dense * dense / parts
         return loss, figures
-
-
-def looks_of(
-    text: Any, states: Sequence[torch.Tensor], positions: torch.Tensor, mask: torch.Tensor
-) -> tuple[torch.Tensor, int]:
-    """Where the first heads of a Llama's second layer look: log-probabilities (batch, heads, length, length), float32.
-
-    Returns the layer's number, too, for there may be but one. The layer before it has put the pieces of words together.
-    states: what goes into each layer. mask: (batch, length, length), added to what is found.
-    """
-    number = min(1, len(text.layers) - 1)
-    layer = text.layers[number]
-    attention, width = layer.self_attn, layer.self_attn.head_dim
-    hidden = layer.input_layernorm(states[number])
-    cos, sin = (angles.unsqueeze(1) for angles in text.rotary_emb(hidden, positions))
-    turned = []
-    for projection, step in ((attention.q_proj, attention.num_key_value_groups), (attention.k_proj, 1)):
-        heads = projection(hidden).unflatten(-1, (-1, width))[:, :, ::step]  # of each group of queries the first
-        x = heads[:, :, : len(LOOKING)].transpose(1, 2)
-        turned.append(x * cos + torch.cat((-x[..., width // 2 :], x[..., : width // 2]), dim=-1) * sin)
-    scores = turned[0] @ turned[1].transpose(2, 3) / width**0.5 + mask.unsqueeze(1)
-    return scores.float().log_softmax(-1), number

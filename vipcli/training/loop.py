@@ -22,11 +22,11 @@ from vipcli.errors import OutputError, UsageError, VipError, quote
 from vipcli.training.adapters import add_adapters, need_peft
 from vipcli.training.assembling import Prepared, load_heads, load_model
 from vipcli.training.checkpoints import read_checkpoint, write_checkpoint
-from vipcli.training.dense import Words
 from vipcli.training.events import Event, Finished, Judged, Logged, Noted, Saved, Started, Stepped, Stopped
 from vipcli.training.judging import draw_held_out, judge, to_device
 from vipcli.training.learner import Learner
 from vipcli.training.logs import Log, read_log
+from vipcli.training.looking import Words
 from vipcli.training.optimizing import Diverged, Learning, rate_at
 from vipcli.training.plotting import can_plot, plot
 from vipcli.training.runs import Run
