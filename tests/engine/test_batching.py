@@ -258,6 +258,23 @@ def test_who_looks_ahead_leaves_no_thread_behind(engine: LocalEngine, threads: i
     assert torch.get_num_threads() == threads
 
 
+def test_who_is_alone_has_all_threads(engine: LocalEngine, monkeypatch: pytest.MonkeyPatch, threads: int) -> None:
+    features, looked = vision.features, []
+
+    def noted(model: Any, pixels: torch.Tensor) -> torch.Tensor:
+        looked.append((threading.current_thread().name, torch.get_num_threads()))
+        return features(model, pixels)
+
+    monkeypatch.setattr("vipcli.engine.vision.features", noted)
+    by_itself = alone(engine, requests_of(6))
+    looked.clear()
+    assert together(engine, requests_of(1), 4) == by_itself[:1]
+    assert looked == [("MainThread", threads)]
+    looked.clear()
+    assert together(engine, requests_of(6), 4) == by_itself
+    assert set(looked) == {("eyes" if threads == 2 else "MainThread", 1)}
+
+
 def test_what_goes_wrong_in_looking_is_said(engine: LocalEngine, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*_: Any) -> None:
         raise ValueError("no such colour")

@@ -31,7 +31,7 @@ def looking_ahead(eyes: Eyes, text: LlamaText) -> Iterator[Ahead | None]:
         yield None
         return
     torch.set_num_threads(threads // 2)  # threads that begin from here on have as many
-    ahead = Ahead(eyes)
+    ahead = Ahead(eyes, threads)
     try:
         yield ahead
     finally:
@@ -51,10 +51,13 @@ class _Wanted:
 
 
 class Ahead:
-    """The thread, and the pictures it was told of: each is looked at once, while somebody waits for it."""
+    """The thread, and the pictures it was told of: each is looked at once, while somebody waits for it.
 
-    def __init__(self, eyes: Eyes) -> None:
-        self._eyes = eyes
+    threads: those of both parts together.
+    """
+
+    def __init__(self, eyes: Eyes, threads: int) -> None:
+        self._eyes, self._threads = eyes, threads
         self._wanted: SimpleQueue[_Wanted | None] = SimpleQueue()
         self._begun: WeakValueDictionary[bytes, Future[torch.Tensor]] = WeakValueDictionary()
         self._ended = False
@@ -73,6 +76,15 @@ class Ahead:
         """As `Eyes.look`; waits for what is being looked at."""
         coming = {picture: self.begin(picture, square) for picture, square in squares.items()}
         return {picture: seen.result() for picture, seen in coming.items()}
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """For somebody who has all cores to himself: nothing else is being looked at or answered."""
+        torch.set_num_threads(self._threads)
+        try:
+            yield
+        finally:
+            torch.set_num_threads(self._threads // 2)
 
     def end(self) -> None:
         """End the thread once it has seen what it is looking at; what else was begun is left."""

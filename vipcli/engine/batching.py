@@ -22,7 +22,7 @@ from vipcli.engine.ahead import Ahead, looking_ahead
 from vipcli.engine.decode import Writing, overflow, picked, sampler
 from vipcli.engine.devices import free_memory
 from vipcli.engine.protocol import Answer, Feed, Job, Result
-from vipcli.engine.readers import Prompt, embed
+from vipcli.engine.readers import Look, Prompt, embed
 from vipcli.engine.slots import Slots
 from vipcli.errors import ModelError, VipError
 
@@ -55,9 +55,13 @@ def _answer_together(engine: LocalEngine, ahead: Ahead | None, feed: Feed, most:
             if job is None:
                 break
             try:
-                waiting.append(_Row.of(engine, job, ahead))
+                waiting.append(_Row.of(engine, job))
             except VipError as error:
                 yield Result(job.key, None, error)
+                continue
+            if ahead is not None and len(batch.rows) + len(waiting) > 1:
+                for row in (waiting[0], waiting[-1]):
+                    row.look(ahead)
         if not batch.rows and not waiting:
             return
         try:
@@ -76,7 +80,7 @@ def _answer_together(engine: LocalEngine, ahead: Ahead | None, feed: Feed, most:
             if rows == 1 or len(crowd) == 1:  # it was by itself
                 yield Result(crowd.pop(0).job.key, None, ModelError("out of memory even by itself; try --load-in 4bit"))
             rows, answered = max(1, min(rows, len(crowd)) // 2), 0
-            waiting.extend(row.anew(engine, ahead) for row in crowd)
+            waiting.extend(row.anew(engine) for row in crowd)
             continue
         yield from done
         answered += len(done)
@@ -112,7 +116,8 @@ def _is_memory(error: BaseException) -> bool:
 class _Row:
     """A request on its way through a batch.
 
-    seen: while it waits, its picture's features to come; None: nobody looks ahead. said: how many of its tokens its
+    seen: while it waits, its picture's features to come; None: nobody looks ahead, since nobody does for whom there is
+    nobody else. said: how many of its tokens its
     giver has been told.
     """
 
@@ -129,7 +134,7 @@ class _Row:
     texts: list[str] = field(default_factory=list)
 
     @classmethod
-    def of(cls, engine: LocalEngine, job: Job, ahead: Ahead | None) -> _Row:
+    def of(cls, engine: LocalEngine, job: Job) -> _Row:
         request = job.request
         if job.said is not None and request.seed is None and request.temperature:
             # Where memory runs out it is begun anew, and must not go on as another.
@@ -137,14 +142,18 @@ class _Row:
             job = replace(job, request=request)
         pick = sampler(request.temperature, request.top_p, request.seed, engine.model.device)
         prompt = engine.prompt_of(request)
-        seen = None if ahead is None or prompt.picture is None else ahead.begin(prompt.picture, prompt.square)
-        return cls(job, prompt, engine.writing(request), pick, seen)
+        return cls(job, prompt, engine.writing(request), pick)
 
-    def anew(self, engine: LocalEngine, ahead: Ahead | None) -> _Row:
+    def anew(self, engine: LocalEngine) -> _Row:
         """The same request from its beginning; what was said of it isn't said again."""
-        row = _Row.of(engine, self.job, ahead)
+        row = _Row.of(engine, self.job)
         row.said = self.said
         return row
+
+    def look(self, ahead: Ahead) -> None:
+        """Let its picture be looked at while it waits."""
+        if self.seen is None and self.prompt.picture is not None:
+            self.seen = ahead.begin(self.prompt.picture, self.prompt.square)
 
     def is_seen(self) -> bool:
         """Whether nothing is left to be looked at before it can come in."""
@@ -182,8 +191,7 @@ class _Batch:
 
     def __init__(self, engine: LocalEngine, ahead: Ahead | None) -> None:
         assert engine.text is not None
-        self._engine, self._text = engine, engine.text
-        self._look = engine.eyes.look if ahead is None else ahead.look
+        self._engine, self._text, self._ahead = engine, engine.text, ahead
         self._slots = Slots(engine.text)
         self.rows: list[_Row] = []
 
@@ -197,13 +205,22 @@ class _Batch:
         now = time.monotonic()
         for row in new:
             row.began = now
-        image_token = self._engine.model.config.image_token_id
-        logits = self._slots.begin(embed([row.prompt for row in new], self._text, self._look, image_token))
+        if self._ahead is None:
+            logits = self._read(new, self._engine.eyes.look)
+        elif self.rows or len(waiting) > 1 or new[0].seen is not None:
+            logits = self._read(new, self._ahead.look)
+        else:  # there is nobody else
+            with self._ahead.alone():
+                logits = self._read(new, self._engine.eyes.look)
         for _ in new:
             waiting.popleft().seen = None
         before = len(self.rows)
         self.rows += new
         return self._advance(logits, before)
+
+    def _read(self, new: list[_Row], look: Look) -> torch.Tensor:
+        prompts = embed([row.prompt for row in new], self._text, look, self._engine.model.config.image_token_id)
+        return self._slots.begin(prompts)
 
     @torch.inference_mode()
     def step(self) -> list[Result]:

@@ -17,7 +17,11 @@ from vipcli.engine.llama import LlamaText, Memory
 from vipcli.engine.vision import Eyes
 from vipcli.errors import ModelError
 
-__all__ = ["PlainReader", "Prompt", "Reader", "RememberingReader", "embed"]
+__all__ = ["Look", "PlainReader", "Prompt", "Reader", "RememberingReader", "embed"]
+
+
+Look = Callable[[Mapping[bytes, Any]], Mapping[bytes, torch.Tensor]]
+"""What looks at pictures: see `Eyes.look`."""
 
 
 @dataclass(frozen=True)
@@ -101,7 +105,7 @@ class RememberingReader:
 def embed(
     prompts: Sequence[Prompt],
     text: LlamaText,
-    look: Callable[[Mapping[bytes, Any]], Mapping[bytes, torch.Tensor]],
+    look: Look,
     image_token: int,
     begin: int = 0,
 ) -> list[torch.Tensor]:
