@@ -1,6 +1,7 @@
-"""Make a checkpoint deeper without changing what it says: new layers begin by adding nothing.
+"""Make a checkpoint deeper, which changes nothing that it says (new layers add nothing yet), or its pictures larger.
 
 python examples/tiny/grow.py vipcli/models/tiny --to runs/tiny/grown --vision-layers 9 --text-layers 5
+python examples/tiny/grow.py vipcli/models/tiny --to runs/tiny/larger --side 160
 
 The new layers go where the features of the projector don't: into the tower behind its third layer, into the language
 model before its last one. With --vocabulary the text model also gets a new tokenizer, learnt from the training phrases;
@@ -16,11 +17,12 @@ from transformers import AutoProcessor, VipLlavaConfig, VipLlavaForConditionalGe
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Make a checkpoint deeper without changing what it says.")
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("model", type=Path)
     parser.add_argument("--to", type=Path, required=True)
     parser.add_argument("--vision-layers", type=int)
     parser.add_argument("--text-layers", type=int)
+    parser.add_argument("--side", type=int, help="of a picture, in pixels")
     parser.add_argument("--vocabulary", type=int, help="pieces of a new tokenizer")
     options = parser.parse_args()
     torch.manual_seed(0)
@@ -32,6 +34,8 @@ def main() -> None:
     tower.num_hidden_layers = options.vision_layers or before_tower
     text.num_hidden_layers = options.text_layers or before_text
     kept = dict(old.state_dict())
+    if options.side:
+        _enlarge(kept, config, processor, options.side)
     if options.vocabulary:
         from vipcli.training.fresh import fresh_processor
 
@@ -68,6 +72,20 @@ def main() -> None:
             shutil.copy(place / "heads.safetensors", options.to)
             break
     print(f"{options.to}: {sum(p.numel() for p in model.parameters()):,} parameters")
+
+
+def _enlarge(kept: dict[str, torch.Tensor], config: VipLlavaConfig, processor: object, side: int) -> None:
+    """Stretch the places of patches, behind that of the whole picture, over the grid of a larger picture."""
+    tower = config.vision_config
+    before, after = tower.image_size // tower.patch_size, side // tower.patch_size
+    name = next(name for name in kept if name.endswith("embeddings.position_embedding.weight"))
+    places = kept[name][1:].T.reshape(1, -1, before, before)
+    stretched = torch.nn.functional.interpolate(places, (after, after), mode="bicubic", align_corners=False)
+    kept[name] = torch.cat([kept[name][:1], stretched[0].flatten(1).T])
+    tower.image_size, config.image_seq_length = side, after * after
+    images = processor.image_processor
+    images.size = {"shortest_edge": side}
+    images.crop_size = {"height": side, "width": side}
 
 
 def _split(name: str) -> tuple[str, int, str]:

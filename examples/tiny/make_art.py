@@ -91,7 +91,8 @@ ladder laptop light-bulb onion peacock pie popcorn puzzle-piece rainbow shopping
 syringe t-shirt treasure-chest volcano
 """.split()
 
-# For training "I don't know": unlike the things and unlike the STRANGERS. In Noto and, where it has them, in Fluent.
+# For training "I don't know": unlike the things and unlike the STRANGERS. In Noto and, where they have them, in Noto's
+# first version and in Fluent.
 TRAINING_STRANGERS = """
 badger bat bison bug coral eagle four-leaf-clover hyacinth lotus microbe moose mosquito oyster paw-prints phoenix
 potted-plant rat seal seedling shrimp skunk sloth spider-web wing worm amphora bacon beans bento-box beverage-box
@@ -112,7 +113,41 @@ hair-pick harp headstone hook keyboard label level-slider linked-paperclips magn
 megaphone microphone mirror moai money-bag mouse-trap nazar-amulet necktie net-with-handle newspaper nut-and-bolt
 optical-disk paintbrush paperclip petri-dish pill placard plunger postbox prayer-beads printer pushpin radio razor
 receipt red-paper-lantern roll-of-paper safety-pin safety-vest satellite-antenna scarf screwdriver scroll shield
-shovel shower soap sponge stethoscope straight-ruler test-tube toolbox toothbrush window wrench x-ray
+shovel shower soap sponge stethoscope straight-ruler test-tube toolbox toothbrush window wrench x-ray 1st-place-medal
+admission-tickets american-football carp-streamer club-suit confetti-ball cricket-game crystal-ball diamond-suit
+field-hockey firecracker fireworks flower-playing-cards heart-suit ice-hockey ice-skate japanese-dolls joker lacrosse
+mahjong-red-dragon martial-arts-uniform mirror-ball moon-viewing-ceremony pinata pine-decoration pool-8-ball
+reminder-ribbon sewing-needle skis spade-suit sparkler tanabata-tree tennis ant beaver beetle blossom blowfish bouquet
+cherry-blossom cockroach cricket crocodile deer dodo dove dragon fly goose gorilla hibiscus leaf-fluttering-in-wind
+lizard llama mammoth monarch-butterfly mouse otter palm-tree raccoon rhinoceros scorpion sheaf-of-rice tulip turkey
+white-flower beer-mug blueberries bubble-tea burrito butter clinking-glasses cookie croissant cup-with-straw
+curry-rice falafel fish-cake-with-swirl flatbread fondue garlic glass-of-milk ice-cream mango mate moon-cake oden
+peach poultry-leg rice-cracker roasted-sweet-potato sake sandwich shallow-pan-of-food shaved-ice spoon
+stuffed-flatbread tropical-drink tumbler-glass wine-glass axe ballot-box-with-ballot basket bikini black-nib
+bookmark-tabs briefcase briefs broken-chain card-file-box card-index-dividers carpentry-saw chart-decreasing
+chart-increasing cigarette computer-disk crayon dagger elevator film-projector floppy-disk funeral-urn gloves
+graduation-cap hamsa identification-card inbox-tray kimono loudspeaker memo military-helmet mobile-phone
+money-with-wings musical-note musical-notes musical-score one-piece-swimsuit package pager pick pound-banknote
+rescue-workers-helmet sari shopping-bags shorts speaker-high-volume spiral-calendar studio-microphone telescope
+trackball triangular-ruler wastebasket white-cane womans-clothes anatomical-heart artist astronaut baby ballet-dancer
+bone boy brain bust-in-silhouette clapping-hands detective ear elf eye eyes fairy fingerprint flexed-biceps
+folded-hands foot footprints genie girl guard handshake leg lungs mage man mechanical-arm mermaid mouth ninja nose
+ok-hand old-man old-woman person-fencing person-juggling person-running person-surfing person-swimming pilot
+police-officer prince princess raised-fist raised-hand santa-claus skier snowboarder superhero supervillain
+thumbs-down thumbs-up tongue tooth troll vampire victory-hand waving-hand woman woman-dancing writing-hand zombie
+alien alien-monster angry-face beating-heart black-heart blue-heart broken-heart clown-face cold-face collision
+cowboy-hat-face crying-face face-with-medical-mask ghost goblin green-heart grinning-face hole hundred-points
+kiss-mark left-speech-bubble money-mouth-face nerd-face ogre pile-of-poo skull skull-and-crossbones
+smiling-face-with-sunglasses speech-balloon star-struck sweat-droplets thought-balloon two-hearts zany-face zzz
+atm-sign atom-symbol biohazard black-large-square blue-circle check-mark copyright cross-mark eight-spoked-asterisk
+fleur-de-lis heavy-dollar-sign hollow-red-circle infinity keycap-5 khanda large-blue-diamond menorah no-entry
+peace-symbol prohibited radioactive recycling-symbol red-question-mark red-triangle-pointed-up
+right-arrow-curving-down splatter star-and-crescent star-of-david trident-emblem up-arrow warning wheelchair-symbol
+yin-yang aerial-tramway bank beach-with-umbrella bridge-at-night bus-stop church cityscape classical-building compass
+crescent-moon department-store desert-island factory ferry full-moon full-moon-face globe-showing-americas
+globe-with-meridians glowing-star hospital hot-springs kaaba lighthouse milky-way mosque motor-boat mountain-cableway
+new-moon-face office-building oil-drum passenger-ship railway-track ring-buoy school snowflake stadium sun-with-face
+wheel wind-face black-flag chequered-flag crossed-flags pirate-flag rainbow-flag triangular-flag white-flag
 """.split()
 
 # FxEmojis has names of its own, and fewer things. None: its icon is a square scene around the thing.
@@ -243,12 +278,10 @@ def main() -> None:
         save(args.to / f"{label}.png", [style.draw(style_keys[name], SIDE) for name in there], {"names": there})
         print(f"  {label} lacks {' '.join(name for name in names if name not in there) or 'nothing'}")
 
-    in_fluent = [key for key in TRAINING_STRANGERS if key in fluent]
-    save(
-        args.to / "strangers.png",
-        [*(noto.draw(key, SIDE) for key in TRAINING_STRANGERS), *(fluent.draw(key, SIDE) for key in in_fluent)],
-        {"names": [*TRAINING_STRANGERS, *(f"{key}-fluent" for key in in_fluent)]},
-    )
+    drawn = {key: noto.draw(key, SIDE) for key in TRAINING_STRANGERS}
+    for label, style in (("v1", noto_v1), ("fluent", fluent)):
+        drawn |= {f"{key}-{label}": style.draw(key, SIDE) for key in TRAINING_STRANGERS if key in style}
+    save(args.to / "strangers.png", list(drawn.values()), {"names": list(drawn)})
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ TURNS = [turn for one in LESSONS for talk in one.conversations for turn in talk]
 def test_a_lesson_has_a_picture_labels_for_its_patches_and_conversations():
     for one in LESSONS:
         assert one.picture.shape == (128, 128, 3)
-        assert one.patches.extent.shape == (64, 4)
+        assert one.patches.extent.shape == (64, 5)
         assert one.patches.thing.shape == one.patches.ink_color.shape == (64,)
         assert 1 <= len(one.conversations) <= 7
     assert any(len(one.conversations) == 1 for one in LESSONS), "all in one, as in a chat"
@@ -37,7 +37,10 @@ def test_marked_patches_belong_to_things_and_carry_shape_colour_and_extent():
         background = patches.thing == len(THINGS) + 1
         assert (patches.shape[background] == IGNORED).all()
         assert np.isnan(patches.extent[background]).all()
-        assert ((patches.extent[~background] >= -0.01) & (patches.extent[~background] <= 1.01)).all()
+        boxes, sizes = patches.extent[~background, :4], patches.extent[~background, 4]
+        assert ((boxes >= -0.01) & (boxes <= 1.01)).all()
+        sides = boxes[:, 2:] - boxes[:, :2]
+        assert np.allclose(np.exp(sizes) ** 2, sides[:, 0] * sides[:, 1], rtol=1e-4)
         assert ((patches.shape == UNMARKED) == (patches.color == UNMARKED)).all()
         assert patches.shape.max() < len(SHAPES)
         assert patches.color.max() < len(INKS)
@@ -125,7 +128,7 @@ def test_words_learn_to_look_at_what_they_name_and_at_nothing_where_it_isnt():
         "thing": torch.tensor([[dog, dog, cat, len(THINGS) + 1]]),
         "color": torch.tensor([[INKS.index("red")] * 3 + [IGNORED]]),
         "shape": torch.tensor([[arrow, arrow, contour, IGNORED]]),
-        "extent": torch.tensor([[[0, 0, 0.5, 0.5]] * 2 + [[0.6, 0.5, 0.9, 1]] + [[torch.nan] * 4]]),
+        "extent": torch.tensor([[[0, 0, 0.5, 0.5, -0.69]] * 2 + [[0.6, 0.5, 0.9, 1, -0.95]] + [[torch.nan] * 5]]),
     }
     scores = torch.nn.Parameter(torch.zeros(1, 3, len(asked), len(asked)))
     hidden, found = torch.randn(1, len(asked), 16), Heads(64, 16).found
@@ -136,7 +139,8 @@ def test_words_learn_to_look_at_what_they_name_and_at_nothing_where_it_isnt():
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-    assert all(right[f"found_{name}"] == 1 and right[f"box_{name}"] < 0.02 for name in LOOKING)
+    assert all(right[f"found_{name}"] == 1 for name in LOOKING)
+    assert all(right[f"{what}_{name}"] < 0.02 for what in ("box", "size") for name in LOOKING)
     at = scores.softmax(-1)[0]
     for head, where, its in (
         (0, 10, [2]),  # cat

@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from training.tried import ENVIRONMENT, EXAMPLES, command, run, settings_of, without_times, write_config
 
 from vipcli.errors import MissingExtra, ModelError, OutputError, UsageError, VipError
@@ -118,6 +119,11 @@ def test_the_vision_stage_hands_its_heads_on(tmp_path: Path, saved_checkpoint: P
     assert heads is not None
     learnt = torch.load(first.output / "checkpoint.pt", weights_only=True)["learning"]["average"]
     assert torch.equal(heads.seen.extent.weight, learnt["heads.seen.extent.weight"])
+    older = {name: value[:4] if "extent" in name else value for name, value in heads.state_dict().items()}
+    save_file({name: value.contiguous() for name, value in older.items()}, first.output / "heads.safetensors")
+    newer = looping.load_heads(kept, config)
+    assert newer is not None
+    assert torch.equal(newer.seen.extent.weight[:4], older["seen.extent.weight"]), "a row that came later begins anew"
     (first.output / "heads.safetensors").write_bytes(b"?")
     with pytest.raises(UsageError, match="doesn't fit this model"):
         looping.load_heads(kept, config)

@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
-__all__ = ["COLORS", "STRANGERS", "THINGS", "Art", "Sprite", "main_color", "read_art", "shipped_art", "turn_hue"]
+__all__ = ["COLORS", "STRANGERS", "THINGS", "Art", "Sprite", "main_color", "mix", "read_art", "shipped_art", "turn_hue"]
 
 COLORS = ("red", "orange", "yellow", "green", "blue", "purple", "pink", "brown", "black", "white", "gray")
 """The words for the colours of things."""
@@ -89,6 +89,18 @@ def _sprites(info_file: Any, sheet_file: Any) -> tuple[dict[str, Sprite], dict[s
         found[name] = Sprite(tuple(levels), main_color(levels[-1]))
     known = len(info["names"])
     return {name: found[name] for name in names[:known]}, {name: found[name] for name in names[known:]}
+
+
+def mix(one: Sprite, other: Sprite, degrees: float) -> Sprite:
+    """Half of one drawing and half of another, cut through the middle: a thing that there is no word for."""
+    levels = []
+    for pixels in one.levels:
+        side = pixels.shape[0]
+        half = cv2.resize(other.levels[0], (side, side), interpolation=cv2.INTER_AREA)
+        along = np.arange(side) - (side - 1) / 2
+        first = along * np.cos(np.radians(degrees)) < along[:, None] * np.sin(np.radians(degrees))
+        levels.append(np.where(first[..., None], pixels, half))
+    return Sprite(tuple(levels), main_color(levels[-1]))
 
 
 def turn_hue(rgba: np.ndarray, degrees: float) -> np.ndarray:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from vipcli.scenes.art import THINGS, Art, Sprite, main_color, shipped_art, turn_hue
+from vipcli.scenes.art import THINGS, Art, Sprite, main_color, mix, shipped_art, turn_hue
 
 __all__ = ["Look", "Scene", "Thing", "compose"]
 
@@ -41,14 +41,15 @@ class Look:
     """How scenes are varied beyond the plain ones; chances are from 0 to 1.
 
     twins: that a thing is of a kind that is already there. recolored: that its hues are turned. strangers: that it is
-    none of `THINGS`. rough: that the background is a busy one. tilt: degrees, either way. sides: the range of a thing's
-    side, in the picture's longer side. art: the drawings; None: those of the package. background: (height, width, 3)
-    uint8, a picture to crop the background from.
+    none of `THINGS`. mixed: that such a stranger is half of one drawing and half of another. rough: that the background
+    is a busy one. tilt: degrees, either way. sides: the range of a thing's side, in the picture's longer side. art: the
+    drawings; None: those of the package. background: (height, width, 3) uint8, a picture to crop the background from.
     """
 
     twins: float = 0.0
     recolored: float = 0.0
     strangers: float = 0.0
+    mixed: float = 0.0
     rough: float = 0.0
     tilt: float = 12.0
     sides: tuple[float, float] = (0.22, 0.4)
@@ -98,6 +99,8 @@ def compose(
             if not any(_overlap(spot, other) for other in taken):
                 taken.append((x, y, x + side, y + side))
                 sprite = _style(rng, (art.things if known and name in art.things else art.strangers)[name])
+                if not known and look.mixed and rng.random() < look.mixed:
+                    sprite = _mixed(rng, art)
                 turned = rng.uniform(30, 330) if look.recolored and rng.random() < look.recolored else None
                 things.append(_paste(rng, picture, name, sprite, (x, y), side, look.tilt, turned))
                 break
@@ -106,6 +109,12 @@ def compose(
 
 def _style(rng: np.random.Generator, styles: tuple[Sprite, ...]) -> Sprite:
     return styles[0] if len(styles) == 1 or rng.random() < 0.4 else styles[rng.integers(len(styles))]
+
+
+def _mixed(rng: np.random.Generator, art: Art) -> Sprite:
+    everything = [*art.things.values(), *art.strangers.values()]
+    one, other = rng.choice(len(everything), size=2, replace=False)
+    return mix(_style(rng, everything[one]), _style(rng, everything[other]), float(rng.uniform(0, 360)))
 
 
 def _paste(

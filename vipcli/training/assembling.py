@@ -211,7 +211,7 @@ def load_heads(prepared: Prepared, config: Any) -> Heads | None:
 
 
 def _read_heads(heads: Heads, file: Path) -> None:
-    """Heads that came later begin anew; in older files there were those of the tower alone."""
+    """What came later begins anew, heads or rows of a head; in older files there were those of the tower alone."""
     from safetensors.torch import load_file
 
     own = heads.state_dict()
@@ -221,7 +221,8 @@ def _read_heads(heads: Heads, file: Path) -> None:
             kept = {f"seen.{name}": value for name, value in kept.items()}
         if not kept or kept.keys() - own.keys():
             raise KeyError
-        heads.load_state_dict({**own, **kept})
+        for name, value in kept.items():
+            own[name][: len(value)].copy_(value)
     except Exception:  # of another width, or of other things
         raise UsageError(
             f"{quote(str(file))}: doesn't fit this model and these scenes; move it away to begin anew"

@@ -29,13 +29,14 @@ _STRANGER, _BACKGROUND = len(THINGS), len(THINGS) + 1
 
 @dataclass(frozen=True, eq=False)
 class Patches:
-    """What lies on each patch of a picture, row by row: int64 arrays (patches,), and `extent` (patches, 4) float32.
+    """What lies on each patch of a picture, row by row: int64 arrays (patches,), and `extent` (patches, 5) float32.
 
     thing: an index into `THINGS`, ``len(THINGS)`` for any other thing, one more for background. tint: its colour, an
-    index into `COLORS`, `IGNORED` where it has none. extent: the box around it, from 0 to 1 of the square, nan on the
-    background. shape and color: of the marker that marks it, `UNMARKED` without one, `IGNORED` on the background.
-    ink_shape and ink_color: of the marker that is drawn across the patch itself, ``len(SHAPES)`` and ``len(INKS)``
-    without one. middle: 0 where the middle of a thing's box lies, else 1.
+    index into `COLORS`, `IGNORED` where it has none. extent: the box around it, from 0 to 1 of the square, and the
+    logarithm of the side of a square of its area, whose differences tell which of two is larger; nan on the background.
+    shape and color: of the marker that marks it, `UNMARKED` without one, `IGNORED` on the background. ink_shape and
+    ink_color: of the marker that is drawn across the patch itself, ``len(SHAPES)`` and ``len(INKS)`` without one.
+    middle: 0 where the middle of a thing's box lies, else 1.
     """
 
     thing: np.ndarray
@@ -65,7 +66,7 @@ def label_patches(scene: Scene, markers: Mapping[int, Marker], grid: int) -> Pat
     shape_of, color_of = dict(zip(order, shapes, strict=True)), dict(zip(order, colors, strict=True))
     things = range(len(scene.things))
     offset = np.array([longest - width, longest - height] * 2) / 2
-    extents = [(np.array(thing.xyxy) + offset) / longest for thing in scene.things]
+    extents = [_extent((np.array(thing.xyxy) + offset) / longest) for thing in scene.things]
     return Patches(
         thing=np.array([*(_class(thing.name) for thing in scene.things), _BACKGROUND])[owner],
         tint=np.array([*(COLORS.index(t.color) if t.color else IGNORED for t in scene.things), IGNORED])[owner],
@@ -74,13 +75,18 @@ def label_patches(scene: Scene, markers: Mapping[int, Marker], grid: int) -> Pat
         ink_shape=np.array([*shapes, len(SHAPES)])[ink],
         ink_color=np.array([*colors, len(INKS)])[ink],
         middle=_middles(extents, grid),
-        extent=np.array([*extents, np.full(4, np.nan)], np.float32)[owner],
+        extent=np.array([*extents, np.full(5, np.nan)], np.float32)[owner],
     )
+
+
+def _extent(box: np.ndarray) -> np.ndarray:
+    x1, y1, x2, y2 = box
+    return np.array([*box, np.log((x2 - x1) * (y2 - y1)) / 2])
 
 
 def _middles(extents: list[np.ndarray], grid: int) -> np.ndarray:
     middles = np.ones((grid, grid), np.int64)
-    for x1, y1, x2, y2 in extents:
+    for x1, y1, x2, y2, _ in extents:
         column, row = (min(grid - 1, int((low + high) / 2 * grid)) for low, high in ((x1, x2), (y1, y2)))
         middles[row, column] = 0
     return middles.ravel()
@@ -126,7 +132,7 @@ _CLASSES = {
     "ink_color": len(INKS) + 1,
     "middle": 2,
 }
-_WEIGHTS = {"shape": 1.5, "ink_shape": 1.5}  # what is learnt last
+_WEIGHTS = {"shape": 2.5, "color": 1.5, "ink_shape": 1.5}  # what is learnt last
 # Their last class is most of a picture and teaches little.
 _MOSTLY_NOTHING = ("thing", "ink_shape", "ink_color", "middle")
 
@@ -134,7 +140,7 @@ _MOSTLY_NOTHING = ("thing", "ink_shape", "ink_color", "middle")
 class Heads(nn.Module):
     """What is asked of every patch: of what the tower makes of it, and of what the language model reads of it.
 
-    found: what a word that has looked up something says of it, the box around it (`vipcli.training.looking`). width,
+    found: what a word that has looked up something says of it, its extent (`vipcli.training.looking`). width,
     text_width: of tower and language model. The projector keeps of the tower what answers need, and what none needs yet
     can't be learnt from: told of things and colours alone, it had lost in which row a thing lies.
     """
@@ -142,7 +148,7 @@ class Heads(nn.Module):
     def __init__(self, width: int, text_width: int) -> None:
         super().__init__()
         self.seen, self.read = _Heads(width), _Heads(text_width)
-        self.found = nn.ModuleDict({name: nn.Linear(text_width, 4) for name in LOOKING})
+        self.found = nn.ModuleDict({name: nn.Linear(text_width, 5) for name in LOOKING})
 
 
 class _Heads(nn.Module):
@@ -152,7 +158,7 @@ class _Heads(nn.Module):
         super().__init__()
         self.norm = nn.LayerNorm(width)
         self.says = nn.ModuleDict({name: nn.Linear(width, count) for name, count in _CLASSES.items()})
-        self.extent = nn.Linear(width, 4)
+        self.extent = nn.Linear(width, 5)
 
     def forward(self, hidden: torch.Tensor, patches: Mapping[str, torch.Tensor]) -> tuple[torch.Tensor, dict[str, Any]]:
         """hidden: (batch, patches, width) float32. Returns the loss, and each head's share of right patches."""
@@ -183,6 +189,6 @@ class _Heads(nn.Module):
         there = ~extent.isnan().any(-1)
         if there.any():
             far = (self.extent(hidden).flatten(0, 1)[there] - extent[there]).abs()
-            loss = loss + 4 * far.mean()
-            right["extent"] = far.mean().detach()
+            loss = loss + 5 * far.mean()
+            right["extent"], right["size"] = far[:, :4].mean().detach(), far[:, 4].mean().detach()
         return loss, right

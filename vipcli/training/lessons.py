@@ -60,7 +60,16 @@ def _scene(rng: np.random.Generator, art: Art | None) -> Scene:
     crowded = count > 4
     twins = float(rng.choice((0.0, 0.25, 0.8), p=(0.55, 0.3, 0.15)))
     strangers = 0.0 if art is None or not art.strangers else float(rng.choice((0.0, 0.6), p=(0.55, 0.45)))
-    look = Look(twins, 0.12, strangers, 0.25, 24.0, (0.19, 0.32) if crowded else (0.2, 0.42), art)
+    look = Look(
+        twins=twins,
+        recolored=0.12,
+        strangers=strangers,
+        mixed=0.35,
+        rough=0.25,
+        tilt=24.0,
+        sides=(0.19, 0.32) if crowded else (0.2, 0.42),
+        art=art,
+    )
     return compose(rng, size, count, look=look)
 
 

@@ -134,15 +134,14 @@ def look_up(
         there = its_logs.masked_fill(~its_same, -1e4).logsumexp(1)
         probability = torch.where(its_same.any(1), there, outside[:, head][asked])
         loss = loss - probability.sum() / asked.sum().clamp(min=1)
-        boxes = extents.nan_to_num()[:, None].expand(-1, ids.shape[1], -1, -1)[asked]  # (words, patches, 4)
+        boxes = extents.nan_to_num()[:, None].expand(-1, ids.shape[1], -1, -1)[asked]  # (words, patches, 5)
         share = its_same.float().unsqueeze(-1) / its_same.sum(1).clamp(min=1)[:, None, None]
         middle = (boxes * share).sum(1)
-        spread = ((boxes - middle[:, None]).abs() * share).sum((1, 2))
+        spread = ((boxes - middle[:, None])[..., :4].abs() * share).sum((1, 2))
         single = its_same.any(1) & (spread < 0.01)  # one thing, not several that are marked alike
-        far = (found[name](hidden[asked][single]) - middle[single]).abs()
-        apart = far.sum() / (4 * single.sum()).clamp(min=1)
-        loss = loss + 4 * apart
-        right[f"box_{name}"] = apart.detach()
+        far = (found[name](hidden[asked][single]) - middle[single]).abs().sum(0) / single.sum().clamp(min=1)
+        loss = loss + far.sum()
+        right[f"box_{name}"], right[f"size_{name}"] = far[:4].mean().detach(), far[4].detach()
         right[f"found_{name}"] = (probability.exp() > 0.5).float().mean().nan_to_num().detach()
     return loss, right
 
