@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -93,8 +94,11 @@ def open_model(name: str, *, quiet: bool, verbose: bool, still: bool = False, **
         os.getcwd()
     except OSError:  # torch's libraries wouldn't be found, and end the process themselves
         raise ModelError("the current folder doesn't exist any more: go to one that does") from None
-    with console.status(f"loading {model.name}", quiet=quiet or still), console.ended_by_ctrl_c():
-        engine = open_engine(model.name if name == "auto" else name, **options)
+    # In a thread that ends, and with it what OpenMP made for it: where such threads are more than the cores, those of
+    # whatever thread answers later go to sleep between any two products.
+    apart = ThreadPoolExecutor(1)
+    with console.status(f"loading {model.name}", quiet=quiet or still), console.ended_by_ctrl_c(), apart:
+        engine = apart.submit(open_engine, model.name if name == "auto" else name, **options).result()
     if verbose:
         loaded = getattr(engine, "model", None)
         where = f" on {loaded.device} in {str(loaded.dtype).removeprefix('torch.')}" if loaded is not None else ""

@@ -165,11 +165,13 @@ class LlamaText:
             attended = attend(
                 number, turned[:, : self._heads], turned[:, self._heads :], heads[:, self._heads + self.kv_heads :]
             )
-            x = x + layer.out(attended.transpose(1, 2).reshape(1, count, -1))
+            if number == self.layers - 1:  # nobody looks at the others any more
+                x, attended = x[:, wanted], attended[:, :, wanted]
+            x = x + layer.out(attended.transpose(1, 2).flatten(2))
             gate, up = layer.gate_up(layer.norm_behind(x))
             x = x + layer.down(functional.silu(gate) * up)
         self.tokens_read += count
-        return self._head(self._norm(x[:, wanted]))[0]
+        return self._head(self._norm(x))[0]
 
     def _turned(self, x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> torch.Tensor:
         """Rotary positions; x: (1, heads, tokens, head width)."""
