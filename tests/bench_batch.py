@@ -107,7 +107,7 @@ def tiny(count: int = 1000) -> None:
             began = time.perf_counter()
             for at in range(0, count, 8):
                 requests = [ready(row) for row in rows[at : at + 8]]
-                images = [Image.fromarray(fit(request.picture, 128).picture) for request in requests]
+                images = [Image.fromarray(fit(request.picture, engine.side).picture) for request in requests]
                 prompts = [request.prompt for request in requests]
                 inputs = processor(images=images, text=prompts, return_tensors="pt", padding=True)
                 answers = model.generate(**inputs, max_new_tokens=64, do_sample=False)

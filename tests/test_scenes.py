@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from vipcli.markers import Mask, coverage
-from vipcli.scenes import SHAPES, THINGS, Art, Look, compose, mark_thing, with_article
+from vipcli.scenes import SHAPES, THINGS, Look, compose, mark_thing, with_article
 from vipcli.scenes.art import mix, shipped_art
 
 SIZES = [(640, 480), (300, 1500), (1500, 300), (60, 60), (33, 700)]
@@ -29,16 +29,18 @@ def test_a_seed_draws_the_same_scene_again():
     assert [thing.name for thing in one.things] == [thing.name for thing in two.things]
 
 
-def test_a_stranger_may_be_half_of_one_thing_and_half_of_another():
+def test_a_stranger_may_be_half_of_one_thing_and_half_of_another(monkeypatch):
     cat, dog = (shipped_art().things[name][0] for name in ("cat", "dog"))
     for one, its, other in zip(mix(cat, dog, 0).levels, cat.levels, dog.levels, strict=True):
         half = len(one) // 2
         assert np.array_equal(one[:, :half], its[:, :half])
         assert np.allclose(one[:, half:], other[:, half:], atol=2)
-    look = Look(strangers=1, mixed=1, art=Art(shipped_art().things, shipped_art().strangers))
-    scene = compose(np.random.default_rng(5), (320, 240), 4, look=look)
-    assert scene.things
-    assert not any(thing.known for thing in scene.things)
+    made = []
+    monkeypatch.setattr("vipcli.scenes.composing.mix", lambda *its: made.append(its) or mix(*its))
+    for mixed in (0, 1):
+        scene = compose(np.random.default_rng(5), (320, 240), 4, look=Look(strangers=1, mixed=mixed))
+        assert not any(thing.known for thing in scene.things)
+        assert len(made) == mixed * len(scene.things)
 
 
 def test_no_thing_comes_twice_and_every_thing_comes():

@@ -1,7 +1,7 @@
 """Make a checkpoint deeper, which changes nothing that it says (new layers add nothing yet), or its pictures larger.
 
 python examples/tiny/grow.py vipcli/models/tiny --to runs/tiny/grown --vision-layers 9 --text-layers 5
-python examples/tiny/grow.py vipcli/models/tiny --to runs/tiny/larger --side 160
+python examples/tiny/grow.py runs/tiny/v4 --to runs/tiny/larger --side 160
 
 The new layers go where the features of the projector don't: into the tower behind its third layer, into the language
 model before its last one. With --vocabulary the text model also gets a new tokenizer, learnt from the training phrases;
@@ -25,6 +25,9 @@ def main() -> None:
     parser.add_argument("--side", type=int, help="of a picture, in pixels")
     parser.add_argument("--vocabulary", type=int, help="pieces of a new tokenizer")
     options = parser.parse_args()
+    patch = VipLlavaConfig.from_pretrained(options.model).vision_config.patch_size
+    if options.side and options.side % patch:
+        parser.error(f"--side {options.side}: {patch} pixels a patch don't divide it")
     torch.manual_seed(0)
     processor = AutoProcessor.from_pretrained(options.model)
     old = VipLlavaForConditionalGeneration.from_pretrained(options.model, dtype=torch.float32)

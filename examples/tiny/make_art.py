@@ -116,38 +116,36 @@ receipt red-paper-lantern roll-of-paper safety-pin safety-vest satellite-antenna
 shovel shower soap sponge stethoscope straight-ruler test-tube toolbox toothbrush window wrench x-ray 1st-place-medal
 admission-tickets american-football carp-streamer club-suit confetti-ball cricket-game crystal-ball diamond-suit
 field-hockey firecracker fireworks flower-playing-cards heart-suit ice-hockey ice-skate japanese-dolls joker lacrosse
-mahjong-red-dragon martial-arts-uniform mirror-ball moon-viewing-ceremony pinata pine-decoration pool-8-ball
-reminder-ribbon sewing-needle skis spade-suit sparkler tanabata-tree tennis ant beaver beetle blossom blowfish bouquet
-cherry-blossom cockroach cricket crocodile deer dodo dove dragon fly goose gorilla hibiscus leaf-fluttering-in-wind
-lizard llama mammoth monarch-butterfly mouse otter palm-tree raccoon rhinoceros scorpion sheaf-of-rice tulip turkey
-white-flower beer-mug blueberries bubble-tea burrito butter clinking-glasses cookie croissant cup-with-straw
-curry-rice falafel fish-cake-with-swirl flatbread fondue garlic glass-of-milk ice-cream mango mate moon-cake oden
-peach poultry-leg rice-cracker roasted-sweet-potato sake sandwich shallow-pan-of-food shaved-ice spoon
-stuffed-flatbread tropical-drink tumbler-glass wine-glass axe ballot-box-with-ballot basket bikini black-nib
-bookmark-tabs briefcase briefs broken-chain card-file-box card-index-dividers carpentry-saw chart-decreasing
-chart-increasing cigarette computer-disk crayon dagger elevator film-projector floppy-disk funeral-urn gloves
-graduation-cap hamsa identification-card inbox-tray kimono loudspeaker memo military-helmet mobile-phone
-money-with-wings musical-note musical-notes musical-score one-piece-swimsuit package pager pick pound-banknote
-rescue-workers-helmet sari shopping-bags shorts speaker-high-volume spiral-calendar studio-microphone telescope
-trackball triangular-ruler wastebasket white-cane womans-clothes anatomical-heart artist astronaut baby ballet-dancer
-bone boy brain bust-in-silhouette clapping-hands detective ear elf eye eyes fairy fingerprint flexed-biceps
-folded-hands foot footprints genie girl guard handshake leg lungs mage man mechanical-arm mermaid mouth ninja nose
-ok-hand old-man old-woman person-fencing person-juggling person-running person-surfing person-swimming pilot
-police-officer prince princess raised-fist raised-hand santa-claus skier snowboarder superhero supervillain
-thumbs-down thumbs-up tongue tooth troll vampire victory-hand waving-hand woman woman-dancing writing-hand zombie
-alien alien-monster angry-face beating-heart black-heart blue-heart broken-heart clown-face cold-face collision
-cowboy-hat-face crying-face face-with-medical-mask ghost goblin green-heart grinning-face hole hundred-points
-kiss-mark left-speech-bubble money-mouth-face nerd-face ogre pile-of-poo skull skull-and-crossbones
-smiling-face-with-sunglasses speech-balloon star-struck sweat-droplets thought-balloon two-hearts zany-face zzz
-atm-sign atom-symbol biohazard black-large-square blue-circle check-mark copyright cross-mark eight-spoked-asterisk
-fleur-de-lis heavy-dollar-sign hollow-red-circle infinity keycap-5 khanda large-blue-diamond menorah no-entry
-peace-symbol prohibited radioactive recycling-symbol red-question-mark red-triangle-pointed-up
-right-arrow-curving-down splatter star-and-crescent star-of-david trident-emblem up-arrow warning wheelchair-symbol
-yin-yang aerial-tramway bank beach-with-umbrella bridge-at-night bus-stop church cityscape classical-building compass
-crescent-moon department-store desert-island factory ferry full-moon full-moon-face globe-showing-americas
-globe-with-meridians glowing-star hospital hot-springs kaaba lighthouse milky-way mosque motor-boat mountain-cableway
-new-moon-face office-building oil-drum passenger-ship railway-track ring-buoy school snowflake stadium sun-with-face
-wheel wind-face black-flag chequered-flag crossed-flags pirate-flag rainbow-flag triangular-flag white-flag
+mahjong-red-dragon martial-arts-uniform mirror-ball moon-viewing-ceremony pinata pine-decoration reminder-ribbon
+sewing-needle skis spade-suit sparkler tennis ant beaver beetle blossom bouquet cherry-blossom cockroach crocodile
+deer dodo dove dragon fly hibiscus lizard llama mouse otter raccoon rhinoceros scorpion sheaf-of-rice tulip turkey
+white-flower beer-mug blueberries bubble-tea burrito butter clinking-glasses cookie croissant curry-rice falafel
+fish-cake-with-swirl flatbread fondue glass-of-milk ice-cream mango mate moon-cake oden poultry-leg rice-cracker
+roasted-sweet-potato sake sandwich shallow-pan-of-food shaved-ice stuffed-flatbread tropical-drink tumbler-glass
+wine-glass axe ballot-box-with-ballot basket bikini black-nib bookmark-tabs briefs broken-chain card-file-box
+card-index-dividers carpentry-saw chart-decreasing chart-increasing cigarette computer-disk crayon dagger elevator
+film-projector floppy-disk funeral-urn gloves hamsa identification-card inbox-tray kimono loudspeaker memo
+military-helmet money-with-wings musical-note musical-notes musical-score one-piece-swimsuit package pager pick
+pound-banknote rescue-workers-helmet sari speaker-high-volume spiral-calendar studio-microphone telescope trackball
+triangular-ruler wastebasket white-cane anatomical-heart artist astronaut baby ballet-dancer bone boy brain
+bust-in-silhouette clapping-hands detective ear elf eye eyes fairy fingerprint flexed-biceps folded-hands foot
+footprints genie girl guard handshake leg lungs mage man mechanical-arm mermaid mouth ninja nose ok-hand old-man
+old-woman person-fencing person-juggling person-running person-surfing person-swimming pilot police-officer prince
+princess raised-fist raised-hand santa-claus skier snowboarder superhero supervillain thumbs-down thumbs-up tongue
+tooth troll vampire victory-hand waving-hand woman woman-dancing writing-hand zombie alien alien-monster angry-face
+beating-heart black-heart blue-heart broken-heart clown-face cold-face collision cowboy-hat-face crying-face
+face-with-medical-mask ghost goblin green-heart grinning-face hole hundred-points kiss-mark left-speech-bubble
+money-mouth-face nerd-face ogre pile-of-poo skull skull-and-crossbones smiling-face-with-sunglasses speech-balloon
+star-struck sweat-droplets thought-balloon two-hearts zany-face zzz atm-sign atom-symbol biohazard black-large-square
+blue-circle check-mark copyright cross-mark eight-spoked-asterisk fleur-de-lis heavy-dollar-sign hollow-red-circle
+infinity keycap-5 khanda large-blue-diamond menorah no-entry peace-symbol prohibited radioactive recycling-symbol
+red-question-mark red-triangle-pointed-up right-arrow-curving-down splatter star-and-crescent star-of-david
+trident-emblem up-arrow warning wheelchair-symbol yin-yang aerial-tramway bank bridge-at-night bus-stop cityscape
+classical-building compass crescent-moon department-store desert-island factory ferry full-moon full-moon-face
+globe-showing-americas globe-with-meridians glowing-star hospital hot-springs kaaba lighthouse milky-way mosque
+motor-boat mountain-cableway new-moon-face office-building oil-drum passenger-ship railway-track ring-buoy school
+snowflake stadium sun-with-face wheel wind-face black-flag chequered-flag crossed-flags pirate-flag triangular-flag
+white-flag
 """.split()
 
 # FxEmojis has names of its own, and fewer things. None: its icon is a square scene around the thing.

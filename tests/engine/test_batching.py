@@ -270,6 +270,11 @@ def test_who_is_alone_has_all_threads(engine: LocalEngine, monkeypatch: pytest.M
     looked.clear()
     assert together(engine, requests_of(1), 4) == by_itself[:1]
     assert looked == [("MainThread", threads)]
+    answers = engine.answers(Given(requests_of(1), late=True), 4)
+    next(answers)
+    assert torch.get_num_threads() == 1, "from then on there may be others again"
+    answers.close()
+    assert torch.get_num_threads() == threads
     looked.clear()
     assert together(engine, requests_of(6), 4) == by_itself
     assert set(looked) == {("eyes" if threads == 2 else "MainThread", 1)}

@@ -11,6 +11,7 @@ from PIL import Image
 from server.serving import MEADOW, Served, data_uri, error_of
 
 from vipcli import mark
+from vipcli.engine import MODELS, input_square
 from vipcli.images import fit
 
 MARKERS = ["mushroom=448,126,590,275@blue", "arrow:20,20,120,80", "mask:10,10,60,10,60,60@red,alpha=0.3"]
@@ -33,7 +34,9 @@ def test_it_is_the_picture_of_vip_mark(served: Served, tags: bool):
 
 def test_as_the_model_sees_it_is_the_models_square(served: Served):
     response = served.post("/v1/mark", {"image": data_uri(), "markers": MARKERS, "as_model_sees_it": True})
-    assert (pixels(response) == fit(mark(MEADOW, MARKERS).picture, 128).picture).all()
+    square = input_square(MODELS["tiny"])
+    assert square is not None
+    assert (pixels(response) == fit(mark(MEADOW, MARKERS).picture, square.side).picture).all()
 
 
 def test_what_may_not_be_seen_is_said(served: Served):

@@ -7,6 +7,7 @@ import itertools
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -20,7 +21,7 @@ from safetensors.torch import save_file
 from training.tried import ENVIRONMENT, EXAMPLES, command, run, settings_of, without_times, write_config
 
 from vipcli.errors import MissingExtra, ModelError, OutputError, UsageError, VipError
-from vipcli.training import Finished, Judged, Logged, Saved, Started, Stepped, Stopped, prepare, train
+from vipcli.training import Finished, Judged, Logged, Noted, Saved, Started, Stepped, Stopped, prepare, train
 from vipcli.training import loop as looping
 from vipcli.training.checkpoints import read_checkpoint
 from vipcli.training.looking import looks_of
@@ -63,6 +64,18 @@ def test_events_come_in_order_and_the_log_has_their_figures(saved_checkpoint: Pa
     assert {"loss", "token", "exact"} == set(finished.figures)
     for curve in ("loss.png", "accuracy.png"):
         assert (settings.output / curve).read_bytes().startswith(b"\x89PNG")
+
+
+def test_it_says_once_that_conversations_lose_their_end(saved_checkpoint: Path, tmp_path: Path) -> None:
+    def notes(answer: str) -> list[str]:
+        (tmp_path / "a.jsonl").write_text(json.dumps({"question": "Why?", "answer": answer}))
+        settings = settings_of(tmp_path, saved_checkpoint, data='source = "a.jsonl"\nheld_out = 0.0', steps=2, judged=0)
+        shutil.rmtree(settings.output, ignore_errors=True)
+        return [event.sentence for event in train(prepare(settings)) if isinstance(event, Noted)]
+
+    assert notes("Because.") == []
+    (sentence,) = notes("word " * 600)
+    assert sentence == "some conversations have more than 400 tokens and lose their end: raise train.length"
 
 
 @pytest.mark.parametrize("precision", ["bfloat16"])
@@ -124,6 +137,10 @@ def test_the_vision_stage_hands_its_heads_on(tmp_path: Path, saved_checkpoint: P
     newer = looping.load_heads(kept, config)
     assert newer is not None
     assert torch.equal(newer.seen.extent.weight[:4], older["seen.extent.weight"]), "a row that came later begins anew"
+    fewer = {name: value[:-1] if "says.thing" in name else value for name, value in heads.state_dict().items()}
+    save_file({name: value.contiguous() for name, value in fewer.items()}, first.output / "heads.safetensors")
+    with pytest.raises(UsageError, match="doesn't fit this model"):  # its last classes would become others
+        looping.load_heads(kept, config)
     (first.output / "heads.safetensors").write_bytes(b"?")
     with pytest.raises(UsageError, match="doesn't fit this model"):
         looping.load_heads(kept, config)

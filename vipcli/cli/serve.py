@@ -128,9 +128,10 @@ def serve(
             "device_map": device_map,
             "load_in": load_in,
         }
-        # What waits for its share of the next product spins: for 4 ms by itself, and no core is left meanwhile for the
-        # loop, which hands on the first token so much later.
-        os.environ.setdefault("GOMP_SPINCOUNT", "10000")
+        # Threads of OpenMP's that wait for the next product spin. By themselves they do it for 4 ms, in which the loop,
+        # that hands the first token on, may find no core (on two it came 1 ms later); 10,000 turns are a tenth of one.
+        if "OMP_WAIT_POLICY" not in os.environ:
+            os.environ.setdefault("GOMP_SPINCOUNT", "10000")
         engine = open_model(name, quiet=quiet, verbose=verbose, **loaded_as)
         from vipcli.server import create_app
         from vipcli.server import serve as answer

@@ -58,12 +58,11 @@ def _answer_together(engine: LocalEngine, ahead: Ahead | None, feed: Feed, most:
                 waiting.append(_Row.of(engine, job))
             except VipError as error:
                 yield Result(job.key, None, error)
-                continue
-            if ahead is not None and len(batch.rows) + len(waiting) > 1:
-                for row in (waiting[0], waiting[-1]):
-                    row.look(ahead)
         if not batch.rows and not waiting:
             return
+        if ahead is not None and len(batch.rows) + len(waiting) > 1:
+            for row in waiting:
+                row.look(ahead)
         try:
             steps += 1
             ready = _ready(waiting, rows, len(batch.rows), ahead)
@@ -116,8 +115,8 @@ def _is_memory(error: BaseException) -> bool:
 class _Row:
     """A request on its way through a batch.
 
-    seen: while it waits, its picture's features to come; None: nobody looks ahead, since nobody does for whom there is
-    nobody else. said: how many of its tokens its
+    seen: while it waits, its picture's features to come; None: nobody was asked for them, since it has no picture, is
+    alone or nobody looks ahead. said: how many of its tokens its
     giver has been told.
     """
 
@@ -147,7 +146,7 @@ class _Row:
     def anew(self, engine: LocalEngine) -> _Row:
         """The same request from its beginning; what was said of it isn't said again."""
         row = _Row.of(engine, self.job)
-        row.said = self.said
+        row.said, row.seen = self.said, self.seen
         return row
 
     def look(self, ahead: Ahead) -> None:
@@ -156,7 +155,7 @@ class _Row:
             self.seen = ahead.begin(self.prompt.picture, self.prompt.square)
 
     def is_seen(self) -> bool:
-        """Whether nothing is left to be looked at before it can come in."""
+        """Whether nobody is still looking at its picture for it."""
         return self.seen is None or self.seen.done()
 
     def add(self, number: int | None, kind: torch.dtype) -> Result | None:
@@ -209,7 +208,7 @@ class _Batch:
             logits = self._read(new, self._engine.eyes.look)
         elif self.rows or len(waiting) > 1 or new[0].seen is not None:
             logits = self._read(new, self._ahead.look)
-        else:  # there is nobody else
+        else:  # nobody else needs the cores: the half of those who look ahead is its own too
             with self._ahead.alone():
                 logits = self._read(new, self._engine.eyes.look)
         for _ in new:

@@ -211,7 +211,7 @@ def load_heads(prepared: Prepared, config: Any) -> Heads | None:
 
 
 def _read_heads(heads: Heads, file: Path) -> None:
-    """What came later begins anew, heads or rows of a head; in older files there were those of the tower alone."""
+    """What came later begins anew: heads, and the size in extents; in older files were those of the tower alone."""
     from safetensors.torch import load_file
 
     own = heads.state_dict()
@@ -222,7 +222,10 @@ def _read_heads(heads: Heads, file: Path) -> None:
         if not kept or kept.keys() - own.keys():
             raise KeyError
         for name, value in kept.items():
-            own[name][: len(value)].copy_(value)
+            rows = own[name][: len(value)] if "extent" in name or name.startswith("found.") else own[name]
+            if rows.shape != value.shape:
+                raise ValueError
+            rows.copy_(value)
     except Exception:  # of another width, or of other things
         raise UsageError(
             f"{quote(str(file))}: doesn't fit this model and these scenes; move it away to begin anew"

@@ -33,7 +33,7 @@ class Patches:
 
     thing: an index into `THINGS`, ``len(THINGS)`` for any other thing, one more for background. tint: its colour, an
     index into `COLORS`, `IGNORED` where it has none. extent: the box around it, from 0 to 1 of the square, and the
-    logarithm of the side of a square of its area, whose differences tell which of two is larger; nan on the background.
+    logarithm of the side of a square as large, whose differences tell which of two is larger; nan on the background.
     shape and color: of the marker that marks it, `UNMARKED` without one, `IGNORED` on the background. ink_shape and
     ink_color: of the marker that is drawn across the patch itself, ``len(SHAPES)`` and ``len(INKS)`` without one.
     middle: 0 where the middle of a thing's box lies, else 1.
@@ -81,7 +81,7 @@ def label_patches(scene: Scene, markers: Mapping[int, Marker], grid: int) -> Pat
 
 def _extent(box: np.ndarray) -> np.ndarray:
     x1, y1, x2, y2 = box
-    return np.array([*box, np.log((x2 - x1) * (y2 - y1)) / 2])
+    return np.array([*box, np.log(max((x2 - x1) * (y2 - y1), 1e-6)) / 2])
 
 
 def _middles(extents: list[np.ndarray], grid: int) -> np.ndarray:

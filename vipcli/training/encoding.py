@@ -23,7 +23,8 @@ class Encoded:
     ids: of the tokens. labels: of the token that follows each, where it belongs to an answer, else -100; an answer ends
     with the end-of-sequence token whatever follows. weights: of the labels, 1 for each answer in all, so that long ones
     don't drown the short. positions: count on in each conversation from where the shared beginning ends. segments: 0
-    for that beginning, 1, 2 ... for the conversations, which don't see each other.
+    for that beginning, 1, 2 ... for the conversations, which don't see each other. cut: whether the first one is longer
+    than there is room for.
     """
 
     ids: list[int]
@@ -31,6 +32,7 @@ class Encoded:
     weights: list[float]
     positions: list[int]
     segments: list[int]
+    cut: bool = False
 
 
 class Encoder:
@@ -71,6 +73,7 @@ class Encoder:
         positions: list[int] = []
         segments: list[int] = []
         shared = 0
+        cut = False
         for turns in conversations:
             its_ids, its_labels = self._one([self._safe(turn) for turn in turns], pictured, system)
             if not ids and pictured:
@@ -82,13 +85,14 @@ class Encoder:
             if len(ids) + len(its_ids) > self.limit and number > 1:
                 continue
             room = self.limit - len(ids)
+            cut = cut or len(its_ids) > room
             its_ids, its_labels = its_ids[:room], its_labels[:room]
             ids += its_ids
             labels += its_labels
             weights += _weights(its_labels)
             positions += range(shared, shared + len(its_ids))
             segments += [number] * len(its_ids)
-        return Encoded(ids, labels, weights, positions, segments)
+        return Encoded(ids, labels, weights, positions, segments, cut)
 
     def teaches(self, turns: Sequence[Turn], pictured: bool) -> bool:
         """Whether anything of the first answer fits into `limit` behind its question."""

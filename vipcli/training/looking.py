@@ -97,7 +97,7 @@ def look_up(
     words: Words,
     patches: Mapping[str, torch.Tensor],
 ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
-    """How far words are from looking at what they are for and from knowing where that lies, and how many look there.
+    """How far words are from looking at what they are for and from knowing its extent, and how many look there.
 
     A thing's word looks for the thing, a colour for what is marked in it, a marker's kind for what is marked by such a
     one, of the colour before it if there is one; a word for what isn't in the picture looks at none of it. Answers

@@ -141,11 +141,17 @@ class _Training:
         self._learner.train()
         self._began, self._first = time.monotonic(), self._step
         since, shown = self._began, self._step
+        watches = its.stage != "vision"  # which reads no conversations
         drawn = iter(self._loader())
         _end_with(stack, drawn)
         while self._step < its.steps:
             batches = [_drawn(next(drawn)) for _ in range(its.accumulate)]
             weight, stopped = self._agree(batches)
+            if watches and any(batch["cut"].any() for batch in batches):
+                watches = False
+                room = prepared.encoder.limit
+                advice = "raise train.length" if room == its.length else "the model has room for no more"
+                yield Noted(f"some conversations have more than {room} tokens and lose their end: {advice}")
             if stopped:
                 self._save()
                 yield Stopped(self._step, self._run.checkpoint)

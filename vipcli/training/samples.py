@@ -104,7 +104,7 @@ def collate(encoder: Encoder, drawn: list[tuple[Sample, Encoded]], *, fixed: boo
 
     pixels: (batch, 3, side, side) float32; pictured: (batch,) bool, False where there is no picture. ids, labels,
     weights, positions, segments: (batch, length), see `Encoded`; padded to the next 32, or, `fixed`, always to the
-    encoder's limit, which compiled code wants. patches: by name, or None.
+    encoder's limit, which compiled code wants. patches: by name, or None. cut: (batch,) bool, see `Encoded`.
     """
     longest = max(len(one.ids) for _, one in drawn)
     length = encoder.limit if fixed else min(encoder.limit, -(-longest // 32) * 32)
@@ -129,4 +129,5 @@ def collate(encoder: Encoder, drawn: list[tuple[Sample, Encoded]], *, fixed: boo
         "positions": padded("positions", 0, torch.long),
         "segments": padded("segments", 0, torch.long),
         "patches": Patches.stack(labelled) if len(labelled) == len(drawn) else None,
+        "cut": torch.tensor([one.cut for _, one in drawn]),
     }
