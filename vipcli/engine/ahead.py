@@ -30,7 +30,7 @@ def looking_ahead(eyes: Eyes, text: LlamaText) -> Iterator[Ahead | None]:
     if text.device.type != "cpu" or not text.small or threads == 1:
         yield None
         return
-    torch.set_num_threads(threads // 2)  # threads that begin from here on have as many
+    torch.set_num_threads(threads // 2)
     ahead = Ahead(eyes, threads)
     try:
         yield ahead
@@ -95,6 +95,7 @@ class Ahead:
 
     @torch.inference_mode()
     def _run(self) -> None:
+        torch.set_num_threads(self._threads // 2)  # or oneDNN, which asks OpenMP, has as many here as there are cores
         while some := self._next():
             try:
                 self._see(some)
