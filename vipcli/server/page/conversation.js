@@ -3,8 +3,8 @@
 
 import { grammar, label, phrase } from "./shapes.js";
 
-const CHANGED = "The markers in the picture have changed. ";
-const ANOTHER = "This is another picture. ";
+const CHANGED = "The markers in the picture have changed.\n";
+const ANOTHER = "This is another picture.\n";
 
 /** What a question is about: a picture and how its markers are drawn. */
 export function viewOf({ picture, markers }) {
