@@ -87,6 +87,7 @@ MAY_IMPORT_TORCH = {
     "training/assembling.py",
     "training/checkpoints.py",
     "training/dense.py",
+    "training/drawing.py",
     "training/fresh.py",
     "training/judging.py",
     "training/learner.py",

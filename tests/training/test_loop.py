@@ -25,6 +25,7 @@ from vipcli.training import Finished, Judged, Logged, Noted, Saved, Started, Ste
 from vipcli.training import loop as looping
 from vipcli.training.checkpoints import read_checkpoint
 from vipcli.training.looking import looks_of
+from vipcli.training.samples import Samples, collate, plan
 
 
 def weights(folder: Path) -> dict[str, torch.Tensor]:
@@ -231,13 +232,13 @@ def test_where_words_look_is_what_transformers_says_of_these_heads(saved_checkpo
 def test_answers_weigh_alike_in_whichever_batch_they_are(saved_checkpoint: Path, tmp_path: Path) -> None:
     """Two batches of a step learn what one of all their samples does, though one has more answers than the other."""
     prepared = prepare(settings_of(tmp_path, saved_checkpoint))
-    samples = looping.Samples(prepared.sources, prepared.encoder, 0)
-    drawn = [samples[picked] for picked in next(looping.plan(prepared.sources, 6, 0))]
+    samples = Samples(prepared.sources, prepared.encoder, 0)
+    drawn = [samples[picked] for picked in next(plan(prepared.sources, 6, 0))]
     learner = looping.Learner(looping.load_model(prepared).float(), None, prepared.settings.train)
 
     def gradient(*parts: list[Any]) -> tuple[float, torch.Tensor]:
         learner.zero_grad()
-        batches = [looping.collate(prepared.encoder, part) for part in parts]
+        batches = [collate(prepared.encoder, part) for part in parts]
         weights = [float(batch["weights"].sum()) for batch in batches]
         loss = torch.zeros(())
         for batch, weight in zip(batches, weights, strict=True):

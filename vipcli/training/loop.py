@@ -1,27 +1,21 @@
-"""The training loop: draws batches, learns, logs, judges, writes checkpoints and the model. Prints nothing."""
+"""The training loop: learns from batches, logs, judges, writes checkpoints and the model. Prints nothing."""
 
 from __future__ import annotations
 
-import atexit
 import errno
-import multiprocessing
 import os
-import signal
 import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
-from functools import partial
-from itertools import islice
 from typing import Any
 
-import cv2
 import torch
-from torch.utils.data import DataLoader, Dataset
 
 from vipcli.errors import OutputError, UsageError, VipError, quote
 from vipcli.training.adapters import add_adapters, need_peft
 from vipcli.training.assembling import Prepared, load_heads, load_model
 from vipcli.training.checkpoints import read_checkpoint, write_checkpoint
+from vipcli.training.drawing import draw_batches
 from vipcli.training.events import Event, Finished, Judged, Logged, Noted, Saved, Started, Stepped, Stopped
 from vipcli.training.judging import draw_held_out, judge, to_device
 from vipcli.training.learner import Learner
@@ -30,7 +24,6 @@ from vipcli.training.looking import Words
 from vipcli.training.optimizing import Diverged, Learning, rate_at
 from vipcli.training.plotting import can_plot, plot
 from vipcli.training.runs import Run
-from vipcli.training.samples import Picked, Samples, collate, plan
 from vipcli.training.writing import write_heads, write_model
 
 __all__ = ["train"]
@@ -142,10 +135,9 @@ class _Training:
         self._began, self._first = time.monotonic(), self._step
         since, shown = self._began, self._step
         watches = its.stage != "vision"  # which reads no conversations
-        drawn = iter(self._loader())
-        _end_with(stack, drawn)
+        drawn = draw_batches(prepared, stack, self._step, self._world, self._rank, pinned=self._device.type == "cuda")
         while self._step < its.steps:
-            batches = [_drawn(next(drawn)) for _ in range(its.accumulate)]
+            batches = [next(drawn) for _ in range(its.accumulate)]
             weight, stopped = self._agree(batches)
             if watches and any(batch["cut"].any() for batch in batches):
                 watches = False
@@ -185,24 +177,6 @@ class _Training:
 
     def _is_time(self, every: int) -> bool:
         return self._step % every == 0 or self._step == self._its.steps
-
-    def _loader(self) -> DataLoader:
-        prepared, its = self._prepared, self._its
-        each = its.accumulate * self._world
-        batches = plan(prepared.sources, its.batch, its.seed)
-        can_fork = "fork" in multiprocessing.get_all_start_methods()  # the samples' sources don't travel otherwise
-        workers = its.workers if can_fork else 0
-        cv2.setNumThreads(1)  # a process that is forked with OpenCV's threads at work waits for them for ever
-        return DataLoader(
-            _Caught(Samples(prepared.sources, prepared.encoder, its.seed)),
-            batch_sampler=_Sliced(batches, self._step * each + self._rank, its.steps * each, self._world),
-            collate_fn=partial(_collated, prepared.encoder, fixed=its.compile),
-            num_workers=workers,
-            prefetch_factor=4 if workers else None,
-            multiprocessing_context="fork" if workers else None,
-            worker_init_fn=_begin_worker,
-            pin_memory=self._device.type == "cuda",
-        )
 
     def _agree(self, batches: list[dict[str, Any]]) -> tuple[float, bool]:
         """The weight of all answers of this step in all processes, and whether one of these was asked to stop."""
@@ -311,67 +285,6 @@ class _Training:
         write_model(self._prepared, learnt, self._run.model, self._judged, seconds)
         if can_plot():
             plot(read_log(self._run.log), self._run.folder)
-
-
-class _Sliced:
-    """A batch sampler: every so many batches of an endless plan."""
-
-    def __init__(self, batches: Iterator[list[Picked]], start: int, stop: int, step: int) -> None:
-        self._batches, self._slice = batches, (start, stop, step)
-
-    def __iter__(self) -> Iterator[list[Picked]]:
-        return islice(self._batches, *self._slice)
-
-    def __len__(self) -> int:
-        return len(range(*self._slice))
-
-
-class _Caught(Dataset):
-    """Samples, and in the place of those that can't be drawn the error: torch would wrap it into a traceback."""
-
-    def __init__(self, samples: Samples) -> None:
-        self._samples = samples
-
-    def __getitem__(self, picked: Picked) -> Any:
-        try:
-            return self._samples[picked]
-        except VipError as error:
-            return VipError(f"a sample can't be drawn any more: {error}")
-
-
-def _collated(encoder: Any, drawn: list[Any], *, fixed: bool) -> Any:
-    error = next((one for one in drawn if isinstance(one, VipError)), None)
-    return error or collate(encoder, drawn, fixed=fixed)
-
-
-def _drawn(batch: Any) -> dict[str, Any]:
-    if isinstance(batch, VipError):
-        raise batch
-    return batch
-
-
-def _begin_worker(_: int) -> None:
-    torch.set_num_threads(1)
-    for number in (signal.SIGINT, signal.SIGTERM):  # they may reach all processes; the training itself ends these
-        signal.signal(number, signal.SIG_IGN)
-
-
-def _end_with(stack: ExitStack, drawn: Any) -> None:
-    """End the processes behind `drawn` with `stack`, or else with this process.
-
-    Left to itself torch ends them once nothing refers to `drawn`, and the traceback of an error does for long. At its
-    exit Python would then send them SIGTERM, which they ignore, and wait for them for ever.
-    """
-
-    def end() -> None:
-        if workers := getattr(drawn, "_workers", ()):  # none where this process draws by itself
-            drawn._shutdown_workers()
-        for worker in workers:
-            worker.kill()  # one that hangs
-
-    atexit.register(end)
-    stack.callback(atexit.unregister, end)
-    stack.callback(end)
 
 
 @contextmanager
