@@ -25,14 +25,13 @@ def main() -> None:
     parser.add_argument("--side", type=int, help="of a picture, in pixels")
     parser.add_argument("--vocabulary", type=int, help="pieces of a new tokenizer")
     options = parser.parse_args()
-    patch = VipLlavaConfig.from_pretrained(options.model).vision_config.patch_size
-    if options.side and options.side % patch:
-        parser.error(f"--side {options.side}: {patch} pixels a patch don't divide it")
+    config = VipLlavaConfig.from_pretrained(options.model)
+    tower, text = config.vision_config, config.text_config
+    if options.side and options.side % tower.patch_size:
+        parser.error(f"--side {options.side}: {tower.patch_size} pixels a patch don't divide it")
     torch.manual_seed(0)
     processor = AutoProcessor.from_pretrained(options.model)
     old = VipLlavaForConditionalGeneration.from_pretrained(options.model, dtype=torch.float32)
-    config = VipLlavaConfig.from_pretrained(options.model)
-    tower, text = config.vision_config, config.text_config
     before_tower, before_text = tower.num_hidden_layers, text.num_hidden_layers
     tower.num_hidden_layers = options.vision_layers or before_tower
     text.num_hidden_layers = options.text_layers or before_text

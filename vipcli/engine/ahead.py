@@ -57,7 +57,7 @@ class Ahead:
     """
 
     def __init__(self, eyes: Eyes, threads: int) -> None:
-        self._eyes, self._threads = eyes, threads
+        self._eyes, self._all, self._half = eyes, threads, threads // 2
         self._wanted: SimpleQueue[_Wanted | None] = SimpleQueue()
         self._begun: WeakValueDictionary[bytes, Future[torch.Tensor]] = WeakValueDictionary()
         self._ended = False
@@ -80,11 +80,11 @@ class Ahead:
     @contextmanager
     def alone(self) -> Iterator[None]:
         """For somebody who has all cores to himself: nothing else is being looked at or answered."""
-        torch.set_num_threads(self._threads)
+        torch.set_num_threads(self._all)
         try:
             yield
         finally:
-            torch.set_num_threads(self._threads // 2)
+            torch.set_num_threads(self._half)
 
     def end(self) -> None:
         """End the thread once it has seen what it is looking at; what else was begun is left."""
@@ -95,7 +95,7 @@ class Ahead:
 
     @torch.inference_mode()
     def _run(self) -> None:
-        torch.set_num_threads(self._threads // 2)  # or oneDNN, which asks OpenMP, has as many here as there are cores
+        torch.set_num_threads(self._half)  # or oneDNN, which asks OpenMP, has as many here as there are cores
         while some := self._next():
             try:
                 self._see(some)

@@ -116,8 +116,7 @@ class _Row:
     """A request on its way through a batch.
 
     seen: while it waits, its picture's features to come; None: nobody was asked for them, since it has no picture, is
-    alone or nobody looks ahead. said: how many of its tokens its
-    giver has been told.
+    alone or nobody looks ahead. said: how many of its tokens its giver has been told.
     """
 
     job: Job

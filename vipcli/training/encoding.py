@@ -32,7 +32,7 @@ class Encoded:
     weights: list[float]
     positions: list[int]
     segments: list[int]
-    cut: bool = False
+    cut: bool
 
 
 class Encoder:
