@@ -90,8 +90,8 @@ def _answer_together(engine: LocalEngine, ahead: Ahead | None, feed: Feed, most:
 def _ready(waiting: deque[_Row], rows: int, busy: int, ahead: Ahead | None) -> int:
     """How many of those who wait can come in beside the `busy` ones, of `rows` in all.
 
-    Those whose picture is seen already; where nobody is busy some are waited for, since a few take as long as many. Of 32
-    eight: while more were waited for, nobody read (2 cores, 32 clients of a server: 118 answers a second, 100 with 16).
+    Those whose picture is seen already; where nobody is busy some are waited for, since a few take as long as many: a
+    quarter, for while half was waited for, nobody read (a server's 32 clients got 118 answers a second, with half 100).
     """
     room = min(len(waiting), rows - busy)
     if ahead is None:

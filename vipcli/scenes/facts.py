@@ -13,6 +13,7 @@ import numpy as np
 from vipcli.markers import Marker
 from vipcli.scenes.art import THINGS
 from vipcli.scenes.composing import Scene, Thing
+from vipcli.scenes.placing import SIDES, beside, middle, place_of, ratio_of, relation_of
 from vipcli.scenes.referring import described, refer
 from vipcli.scenes.words import plural, with_article
 
@@ -32,17 +33,6 @@ __all__ = [
 DONT_KNOW = "I don't know"
 NOTHING_MARKED = "nothing is marked"
 _NUMBERS = ("none", "one", "two", "three", "four", "five", "six", "seven")
-_SIDES = {
-    "left": ("left of", "to the left of"),
-    "right": ("right of", "to the right of"),
-    "above": ("above", "over"),
-    "below": ("below", "under"),
-}
-_PLACES = (
-    ("at the top left", "at the top", "at the top right"),
-    ("on the left", "in the middle", "on the right"),
-    ("at the bottom left", "at the bottom", "at the bottom right"),
-)
 
 
 @dataclass(frozen=True)
@@ -81,58 +71,6 @@ class Seen:
 def answer_name(thing: Thing) -> str:
     """``a cat``, or that one doesn't know."""
     return with_article(thing.name) if thing.known else DONT_KNOW
-
-
-def _relation(one: Thing, other: Thing) -> str | None:
-    """Where `one` lies as seen from `other`; None where that isn't clear."""
-    (x1, y1), (x2, y2) = _middle(one), _middle(other)
-    dx, dy = x1 - x2, y1 - y2
-    if max(abs(dx), abs(dy)) < 1.4 * min(abs(dx), abs(dy)):
-        return None
-    if abs(dx) > abs(dy):
-        return "left" if dx < 0 else "right"
-    return "above" if dy < 0 else "below"
-
-
-def _middle(thing: Thing) -> tuple[float, float]:
-    x1, y1, x2, y2 = thing.xyxy
-    return (x1 + x2) / 2, (y1 + y2) / 2
-
-
-def _ratio(one: Thing, other: Thing) -> float | None:
-    """How much larger `one` is; None where box and outline disagree or it isn't clear."""
-
-    def box(thing: Thing) -> float:
-        x1, y1, x2, y2 = thing.xyxy
-        return max(1, (x2 - x1) * (y2 - y1))
-
-    by_box = box(one) / box(other)
-    by_mask = max(1, int(one.mask.sum())) / max(1, int(other.mask.sum()))
-    if min(by_box, by_mask) > 1.35 or max(by_box, by_mask) < 1 / 1.35:
-        return by_box
-    return None
-
-
-def _beside(scene: Scene, index: int, side: str) -> str | None:
-    """What lies on one side of a thing: a name or ``nothing``; None where that isn't clear."""
-    x1, y1, x2, y2 = scene.things[index].xyxy
-    its_x, its_y = _middle(scene.things[index])
-    found = []
-    for i, other in enumerate(scene.things):
-        if i == index:
-            continue
-        x, y = _middle(other)
-        dx, dy = x - its_x, y - its_y
-        along, across = (abs(dx), abs(dy)) if side in ("left", "right") else (abs(dy), abs(dx))
-        towards = {"left": dx < 0, "right": dx > 0, "above": dy < 0, "below": dy > 0}[side]
-        past = {"left": x < x1, "right": x > x2, "above": y < y1, "below": y > y2}[side]
-        if towards and along > 1.35 * across and past:
-            found.append(other)
-        elif towards and along > 0.75 * across:
-            return None
-    if not found:
-        return "nothing"
-    return with_article(found[0].name) if len(found) == 1 and found[0].known else None
 
 
 def _references(seen: Seen, index: int) -> dict[str, str]:
@@ -236,14 +174,14 @@ def _marks(seen: Seen) -> Fact | None:
 def _where_is(seen: Seen) -> Fact | None:
     if (two := _two(seen)) is None:
         return None
-    relation = _relation(seen.scene.things[two[0]], seen.scene.things[two[1]])
+    relation = relation_of(seen.scene.things[two[0]], seen.scene.things[two[1]])
     return relation and Fact("where_is", relation, _both(seen, *two), two[0])  # type: ignore[return-value]
 
 
 def _locate(seen: Seen) -> Fact | None:
     """Where in the picture a thing lies, by its word or by its marker: ``at the top left``."""
     names = [thing.name for thing in seen.scene.things]
-    places = {i: place for i in range(len(names)) if (place := _place(seen.scene, i)) is not None}
+    places = {i: place for i in range(len(names)) if (place := place_of(seen.scene, i)) is not None}
     named = [i for i in _single(seen) if i in places]
     marked = [i for i in places if i in seen.markers]
     fate = seen.rng.random()
@@ -259,28 +197,16 @@ def _locate(seen: Seen) -> Fact | None:
     return Fact("locate", places[index], {"thing": f"the {names[index]}"}, index)
 
 
-def _place(scene: Scene, index: int) -> str | None:
-    """One of nine places in words; None where a thing lies about as near to the next."""
-    height, width = scene.picture.shape[:2]
-    x, y = _middle(scene.things[index])
-    thirds = []
-    for share in (x / width, y / height):
-        if min(abs(share - edge) for edge in (0.36, 0.64)) < 0.04:
-            return None
-        thirds.append(0 if share < 0.36 else 1 if share < 0.64 else 2)
-    return _PLACES[thirds[1]][thirds[0]]
-
-
 def _is_side(seen: Seen) -> Fact | None:
     if (two := _two(seen)) is None:
         return None
-    relation = _relation(seen.scene.things[two[0]], seen.scene.things[two[1]])
+    relation = relation_of(seen.scene.things[two[0]], seen.scene.things[two[1]])
     if relation is None:
         return None
     opposite = {"left": "right", "right": "left", "above": "below", "below": "above"}[relation]
     fate = seen.rng.random()
-    side = relation if fate < 0.5 else opposite if fate < 0.85 else list(_SIDES)[seen.rng.integers(4)]
-    slots = {**_both(seen, *two), "side": _SIDES[side][seen.rng.integers(2)]}
+    side = relation if fate < 0.5 else opposite if fate < 0.85 else list(SIDES)[seen.rng.integers(4)]
+    slots = {**_both(seen, *two), "side": SIDES[side][seen.rng.integers(2)]}
     return Fact("is_side", "yes" if side == relation else "no", slots, two[0])
 
 
@@ -289,7 +215,7 @@ def _compared(ability: str) -> Asks:
         if (two := _two(seen)) is None:
             return None
         one, other = seen.scene.things[two[0]], seen.scene.things[two[1]]
-        ratio = _ratio(one, other)
+        ratio = ratio_of(one, other)
         if ratio is None:
             return None
         slots = _both(seen, *two)
@@ -370,17 +296,17 @@ def _beside_it(seen: Seen) -> Fact | None:
 
 def some_side(seen: Seen, index: int) -> tuple[str, str] | None:
     """A side of a thing in words and what lies there: something, three times in four, where there is something."""
-    clear = {side: found for side in _SIDES if (found := _beside(seen.scene, index, side)) is not None}
+    clear = {side: found for side in SIDES if (found := beside(seen.scene, index, side)) is not None}
     some = [side for side, found in clear.items() if found != "nothing"]
     if not clear:
         return None
     sides = some if some and seen.rng.random() < 0.75 else list(clear)
     side = sides[seen.rng.integers(len(sides))]
-    return _SIDES[side][seen.rng.integers(2)], clear[side]
+    return SIDES[side][seen.rng.integers(2)], clear[side]
 
 
 def _list(seen: Seen) -> Fact | None:
-    names = [thing.name for thing in sorted(seen.scene.things, key=_middle)]
+    names = [thing.name for thing in sorted(seen.scene.things, key=middle)]
     if not all(thing.known for thing in seen.scene.things) or len(set(names)) < len(names) or len(names) > 6:
         return None
     *most, last = [with_article(name) for name in names]
