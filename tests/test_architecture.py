@@ -78,6 +78,7 @@ MAY_IMPORT_TORCH = {
     "engine/decode.py",
     "engine/devices.py",
     "engine/llama.py",
+    "engine/loading.py",
     "engine/local.py",
     "engine/packing.py",
     "engine/readers.py",

@@ -14,7 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vipcli.engine import Model, Request
-from vipcli.engine.local import LocalEngine, load
+from vipcli.engine.loading import load
+from vipcli.engine.local import LocalEngine
 from vipcli.errors import PromptError
 from vipcli.markers import KINDS, Arrow, Box, Color, Contour, Ellipse, Mask, Point, Scribble, Tag, Triangle, named
 from vipcli.prompt import PRESETS, Conversation, Turn, expand, neutralise, render, stop_texts

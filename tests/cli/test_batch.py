@@ -301,7 +301,7 @@ def test_a_sample_is_always_the_same_and_the_rest_may_follow(vip, folder, tmp_pa
 
 
 def test_a_dry_run_shows_pictures_and_prompts_and_loads_no_weights(vip, folder, tmp_path, monkeypatch):
-    monkeypatch.setattr("vipcli.engine.local.load", lambda *_, **__: pytest.fail("the model was loaded"))
+    monkeypatch.setattr("vipcli.engine.loading.load", lambda *_, **__: pytest.fail("the model was loaded"))
     for number in range(5):
         shutil.copy(folder / "pond.png", folder / f"{number}.png")
     (folder / "0.png").write_bytes(b"none")
@@ -491,7 +491,7 @@ def test_wrong_usage_is_one_sentence_and_exit_2_and_writes_nothing(vip, folder, 
     os.mkfifo(tmp_path / "pipe.jsonl")
     before = sorted((one.name, one.stat().st_mtime_ns) for one in tmp_path.iterdir())
     if case not in ("an unknown device", "an unknown dtype"):
-        monkeypatch.setattr("vipcli.engine.local.load", lambda *_, **__: pytest.fail("the model was loaded"))
+        monkeypatch.setattr("vipcli.engine.loading.load", lambda *_, **__: pytest.fail("the model was loaded"))
     arguments, sentence = WRONG[case]
     outcome = vip("batch", "-m", "tiny", *arguments)
     assert outcome.code == 2, outcome

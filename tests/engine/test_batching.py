@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 
 from vipcli.engine import Answer, Model, Request, vision
 from vipcli.engine.batching import rows_that_fit
-from vipcli.engine.local import LocalEngine, load
+from vipcli.engine.loading import load
+from vipcli.engine.local import LocalEngine
 from vipcli.engine.protocol import Job, Result
 from vipcli.engine.slots import Slots
 from vipcli.errors import ModelError, PromptError

@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 
 from vipcli.engine import Generation, Model, Request, Token
 from vipcli.engine.decode import StopFilter, TextStream, Writing, decode, sampler
-from vipcli.engine.local import LocalEngine, load
+from vipcli.engine.loading import load
+from vipcli.engine.local import LocalEngine
 from vipcli.engine.vision import features
 from vipcli.errors import ModelError, UsageError
 

@@ -33,7 +33,8 @@ from processes import WITH_ITS_OWN_PEAK
 
 from vipcli.engine import Model, Request, Square, devices, input_square
 from vipcli.engine.checkpoint import weigh
-from vipcli.engine.local import LocalEngine, load
+from vipcli.engine.loading import load
+from vipcli.engine.local import LocalEngine
 from vipcli.errors import MissingExtra, ModelError, PromptError, UsageError, VipError
 from vipcli.images import CLIP_MEAN
 
@@ -451,7 +452,7 @@ import resource, sys
 from pathlib import Path
 import numpy as np
 from vipcli.engine import Model, Request
-from vipcli.engine.local import load
+from vipcli.engine.loading import load
 
 def peak(folder, kind):
     engine = load(Model("it", folder=Path(folder)), dtype=kind)

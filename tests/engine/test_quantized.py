@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from vipcli.engine import Model, Request
-from vipcli.engine.local import LocalEngine, load
+from vipcli.engine.loading import load
+from vipcli.engine.local import LocalEngine
 
 ASKED = "###Human: <image>\nWhat is within the red rectangle?###Assistant:"
 PICTURE = np.random.default_rng(0).integers(0, 256, (60, 90, 3), dtype=np.uint8)

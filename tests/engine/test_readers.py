@@ -12,7 +12,8 @@ from torch import nn
 
 from vipcli.engine import Answer, Model, Request
 from vipcli.engine.llama import Memory
-from vipcli.engine.local import LocalEngine, load
+from vipcli.engine.loading import load
+from vipcli.engine.local import LocalEngine
 from vipcli.engine.packing import pack, pack_all
 from vipcli.errors import ModelError
 

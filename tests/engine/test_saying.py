@@ -9,7 +9,8 @@ import pytest
 from engine.test_batching import Limited, alone, requests_of, what
 
 from vipcli.engine import Job, Model, Request, Token
-from vipcli.engine.local import LocalEngine, load
+from vipcli.engine.loading import load
+from vipcli.engine.local import LocalEngine
 from vipcli.engine.slots import Slots
 
 

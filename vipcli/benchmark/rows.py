@@ -29,7 +29,7 @@ _SHORT = 8  # tokens of the answers to several questions
 _OUR_PEAK = """
 import sys, numpy as np
 from vipcli.engine import Model, Request
-from vipcli.engine.local import load
+from vipcli.engine.loading import load
 folder, device, kind = sys.argv[1:]
 from pathlib import Path
 engine = load(Model("it", folder=Path(folder)), device=device, dtype=kind)
@@ -60,7 +60,7 @@ else:
 print(peak / 1e6)
 """
 _IMPORTS = {
-    "ours": "import vipcli.engine.local",
+    "ours": "import vipcli.engine.loading",
     "plain": "import torch; from transformers import VipLlavaForConditionalGeneration, LlavaProcessor",
 }
 

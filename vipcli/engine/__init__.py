@@ -1,10 +1,11 @@
 """Engines: a prompt and a picture go in, an answer streams out.
 
 `protocol` holds the values and the `Engine` protocol, `catalog` says which model is where, `checkpoint` reads and
-checks its files, `devices` chooses where it goes, `local` loads it with transformers. `readers` lets it read a prompt
-and what follows, by way of `vision` (pictures), `llama` (text) and `packing` (the arithmetic of both); `decode` is the
-answer loop, `batching` that of many requests, each in one of its `slots`. torch and transformers load inside
-`open_engine`, with the names behind the door below, and in `resolve("auto")` where the 7B is on this machine.
+checks its files, `processor` says how it is asked, `devices` chooses where it goes, `loading` loads it with
+transformers, and `local` is its engine. `readers` lets it read a prompt and what follows, by way of `vision`
+(pictures), `llama` (text) and `packing` (the arithmetic of both); `decode` is the answer loop, `batching` that of many
+requests, each in one of its `slots`. torch and transformers load inside `open_engine`, with the names behind the door
+below, and in `resolve("auto")` where the 7B is on this machine.
 
 `remote` asks a server instead, without them: in the words of `completions`, over a `wire`, by way of `sse` (what it
 streams), `retrying` (when it fails) and `in_flight` (many requests at a time).
@@ -41,14 +42,14 @@ if TYPE_CHECKING:
     from vipcli.engine.checkpoint import weigh as weigh
     from vipcli.engine.devices import choose_device as choose_device
     from vipcli.engine.devices import choose_dtype as choose_dtype
+    from vipcli.engine.loading import Outline as Outline
+    from vipcli.engine.loading import outline as outline
     from vipcli.engine.local import LocalEngine as LocalEngine
-    from vipcli.engine.local import Outline as Outline
-    from vipcli.engine.local import eos_of as eos_of
-    from vipcli.engine.local import image_tokens as image_tokens
-    from vipcli.engine.local import outline as outline
-    from vipcli.engine.local import special_tokens_of as special_tokens_of
-    from vipcli.engine.local import template_of as template_of
     from vipcli.engine.packing import pack as pack
+    from vipcli.engine.processor import eos_of as eos_of
+    from vipcli.engine.processor import image_tokens as image_tokens
+    from vipcli.engine.processor import special_tokens_of as special_tokens_of
+    from vipcli.engine.processor import template_of as template_of
     from vipcli.engine.remote import RemoteEngine as RemoteEngine
     from vipcli.engine.remote import open_remote as open_remote
     from vipcli.engine.vision import features as features
@@ -59,11 +60,10 @@ __getattr__, _heavy = door(
     {
         "checkpoint": ("check_complete", "is_llava", "load_processor", "model_class", "read_config", "weigh"),
         "devices": ("choose_device", "choose_dtype"),
-        "local": (
-            *("LocalEngine", "Outline", "eos_of", "image_tokens", "outline"),
-            *("special_tokens_of", "template_of"),
-        ),
+        "loading": ("Outline", "outline"),
+        "local": ("LocalEngine",),
         "packing": ("pack",),
+        "processor": ("eos_of", "image_tokens", "special_tokens_of", "template_of"),
         "remote": ("RemoteEngine", "open_remote"),
         "vision": ("features", "trim_tower"),
     },
@@ -98,7 +98,7 @@ def open_engine(ref: str = "auto", **options: Any) -> Engine:
     """Load the model that `ref` names, or find the server, and return its engine.
 
     ref: ``tiny`` (embedded), ``7b``, ``13b``, a Hub id with optional ``@revision``, a folder, ``auto``, or the
-    ``http(s)://`` address of an OpenAI-compatible server. options: as of `vipcli.engine.local.load`: ``device``,
+    ``http(s)://`` address of an OpenAI-compatible server. options: as of `vipcli.engine.loading.load`: ``device``,
     ``dtype``, ``device_map``, ``load_in``; of a server as of `open_remote`: ``model``, ``token``, ``timeout``,
     ``concurrency``. Raises `ModelError` with one sentence where the model can't be found or loaded.
     """
@@ -110,6 +110,6 @@ def open_engine(ref: str = "auto", **options: Any) -> Engine:
                 flag = f"--{name.replace('_', '-')} {quote(str(value))}"
                 raise UsageError(f"{flag} is for a model that runs here; a server has chosen for itself")
         return open_remote(ref, **options)
-    from vipcli.engine.local import load
+    from vipcli.engine.loading import load
 
     return load(resolve(ref), **options)

@@ -5,15 +5,27 @@ from __future__ import annotations
 import json
 import os
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import torch
 import transformers
 
 from vipcli.engine.catalog import WEIGHT_INDEX, Model, weight_files
-from vipcli.errors import ModelError, quote
+from vipcli.errors import ModelError, VipError, quote
 
-__all__ = ["check_complete", "first_line", "is_llava", "load_processor", "model_class", "read_config", "weigh"]
+__all__ = [
+    "check_complete",
+    "first_line",
+    "in_one_sentence",
+    "is_llava",
+    "load_processor",
+    "model_class",
+    "read_config",
+    "weigh",
+]
 
 transformers.utils.logging.set_verbosity_error()
 transformers.utils.logging.disable_progress_bar()
@@ -140,3 +152,19 @@ def first_line(error: BaseException) -> str:
         return "it needs code of its own, which vip never runs"
     lines = str(error).strip().splitlines()
     return quote(lines[0].rstrip(" :."), 200) if lines else type(error).__name__
+
+
+@contextmanager
+def in_one_sentence(name: str, device: torch.device, failed: str) -> Iterator[None]:
+    """Make a `ModelError` of whatever fails inside: a checkpoint is foreign data, and running it may raise anything."""
+    try:
+        yield
+    except VipError:
+        raise
+    except (torch.OutOfMemoryError, MemoryError) as error:
+        full = "cpu" if isinstance(error, MemoryError) else device.type
+        raise ModelError(
+            f"{quote(name)}: out of memory on {full}; try --load-in 4bit, --device-map auto or a smaller model"
+        ) from error
+    except Exception as error:
+        raise ModelError(f"{quote(name)} {failed}: {first_line(error)}") from error

@@ -1,69 +1,32 @@
-"""A checkpoint on this machine, loaded with transformers: ViP-LLaVA, or another image-text model of its auto classes.
-
-Weights are safetensors only; code that comes with a checkpoint is never run.
-"""
+"""The engine of a loaded checkpoint: ViP-LLaVA, or another image-text model of transformers' auto classes."""
 
 from __future__ import annotations
 
 import functools
 import hashlib
 from collections.abc import Callable, Collection, Generator, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-import transformers
 from PIL import Image
-from safetensors import safe_open
 
 from vipcli.allocating import keep
 from vipcli.engine.batching import answer_together, rows_that_fit
-from vipcli.engine.catalog import Model, input_square, located, square_side, weight_files
-from vipcli.engine.checkpoint import (
-    check_complete,
-    first_line,
-    is_llava,
-    load_processor,
-    model_class,
-    read_config,
-    weigh,
-)
+from vipcli.engine.catalog import square_side
+from vipcli.engine.checkpoint import first_line, in_one_sentence, is_llava
 from vipcli.engine.decode import Writing, decode, sampler
-from vipcli.engine.devices import Placement, choose_device, place
 from vipcli.engine.llama import LlamaText, Memory, fuse_small
 from vipcli.engine.packing import pack_all
+from vipcli.engine.processor import eos_of, image_tokens, special_tokens_of, template_of
 from vipcli.engine.protocol import Feed, Finish, Generation, Request, Result, Token
 from vipcli.engine.readers import PlainReader, Prompt, Reader, RememberingReader
-from vipcli.engine.vision import Eyes, lookup, one_pass_activations, trim_tower
-from vipcli.errors import MissingExtra, ModelError, PromptError, UsageError, VipError, quote
+from vipcli.engine.vision import Eyes, lookup, one_pass_activations
+from vipcli.errors import PromptError, VipError
 from vipcli.images import Fit, fit
-from vipcli.prompt import IMAGE, Template
+from vipcli.prompt import IMAGE
 
-__all__ = ["LocalEngine", "Outline", "eos_of", "image_tokens", "load", "outline", "special_tokens_of", "template_of"]
-
-
-@dataclass(frozen=True)
-class Outline:
-    """What prompts and pictures must know of a model, without its weights; see `vipcli.engine.protocol.Engine`."""
-
-    name: str
-    side: int | None
-    patch: int
-    template: Template | None
-    special_tokens: Collection[str]
-
-
-def outline(model: Model) -> Outline:
-    """Read `model`'s files but for its weights. Raises `ModelError` where it isn't here, or isn't one."""
-    folder = _folder_of(model)
-    with _in_one_sentence(model.name, torch.device("cpu"), "can't be read"):
-        processor = load_processor(model, folder, read_config(model, folder))
-        square = input_square(model)
-        side, patch = (None, 14) if square is None else (square.side, square.patch)
-        return Outline(model.name, side, patch, template_of(processor), special_tokens_of(processor.tokenizer))
+__all__ = ["LocalEngine"]
 
 
 class LocalEngine:
@@ -123,7 +86,7 @@ class LocalEngine:
 
         A model whose text part vip doesn't run itself (`LlamaText`) answers them one after the other.
         """
-        with _in_one_sentence(self.name, self.model.device, "can't answer"):
+        with in_one_sentence(self.name, self.model.device, "can't answer"):
             if self.text is None:
                 yield from self._one_by_one(feed)
             else:
@@ -165,7 +128,7 @@ class LocalEngine:
         tensors = functools.cache(lambda: self._tensors(request.prompt, picture))
         if self._image_tokens is None or request.prompt.count(IMAGE) != (picture is not None):
             return Prompt(tensors()["input_ids"][0].tolist(), picture, digest, tensors)
-        with _in_one_sentence(self.name, self.model.device, "can't take this prompt"):
+        with in_one_sentence(self.name, self.model.device, "can't take this prompt"):
             expanded = request.prompt.replace(IMAGE, IMAGE * self._image_tokens)
             ids = self.processor.tokenizer(expanded, add_special_tokens=not self._has_bos(expanded))["input_ids"]
         return Prompt(ids, picture, digest, tensors)
@@ -186,7 +149,7 @@ class LocalEngine:
         return last[2:]
 
     def _tensors(self, prompt: str, picture: Any) -> dict[str, torch.Tensor]:
-        with _in_one_sentence(self.name, self.model.device, "can't take this prompt"):
+        with in_one_sentence(self.name, self.model.device, "can't take this prompt"):
             try:
                 batch = self.processor(
                     text=prompt,
@@ -232,7 +195,7 @@ class LocalEngine:
     def _decode(self, request: Request, prompt: Prompt) -> Generator[Token, None, Finish]:
         reader = self._reader()
         try:
-            with _in_one_sentence(self.name, self.model.device, "can't answer"):
+            with in_one_sentence(self.name, self.model.device, "can't answer"):
                 return (
                     yield from decode(
                         reader.begin(prompt, request.max_new_tokens),
@@ -261,141 +224,3 @@ class LocalEngine:
             return PlainReader(self.model)
         memory, self._memory = self._memory, Memory()
         return RememberingReader(self.model, self.text, self.eyes, memory)
-
-
-def load(
-    model: Model,
-    *,
-    device: str = "auto",
-    dtype: str = "auto",
-    device_map: str | None = None,
-    load_in: str | None = None,
-) -> LocalEngine:
-    """Load `model` and return its engine.
-
-    device: auto (CUDA, else Apple's MPS, else CPU), cuda, cuda:N, mps or cpu. dtype: auto (what the device does well),
-    float32, bfloat16 or float16. device_map: ``auto`` spreads the layers over several GPUs and the CPU (accelerate).
-    load_in: 8bit or 4bit (needs bitsandbytes). Raises `ModelError`, `UsageError` or `MissingExtra`.
-    """
-    if device_map not in (None, "auto"):
-        raise UsageError(f"--device-map {quote(device_map)}: only auto is known")
-    target = choose_device(device)
-    folder = _folder_of(model)
-    with _in_one_sentence(model.name, target, "can't be loaded"):
-        config = read_config(model, folder)
-        architecture = model_class(config)
-        weights = weigh(model, folder)
-        placement = place(target, dtype, weights)
-        options: dict[str, Any] = {
-            "dtype": placement.dtype,
-            "local_files_only": True,
-            "trust_remote_code": False,
-            "config": config,
-            # What is missing or of another shape would be made up at random: better said than asked.
-            "output_loading_info": True,
-            "ignore_mismatched_sizes": True,
-        }
-        if load_in is not None:
-            options["quantization_config"] = _quantization(load_in, placement.dtype)
-        if device_map is not None or load_in is not None or target.type != "cpu":
-            options["device_map"] = device_map or {"": target}
-        if device_map is None and load_in is None:
-            _check_memory(model, placement)
-        processor = load_processor(model, folder, config)
-        quantized = hasattr(config, "quantization_config")
-        if target.type == "cpu" and not quantized and "device_map" not in options:
-            loaded, report = _load_unmapped(architecture, folder, options)
-        else:
-            loaded, report = architecture.from_pretrained(folder, use_safetensors=True, **options)
-        check_complete(model, report)
-        if is_llava(config):
-            trim_tower(loaded)
-        return LocalEngine(model.name, loaded.eval(), processor)
-
-
-def _folder_of(model: Model) -> Path:
-    folder = located(model)
-    if folder is None:
-        size = f" ({model.gigabytes:g} GB)" if model.gigabytes else ""
-        raise ModelError(f"{quote(model.name)} isn't on this machine{size}; get it with: vip models pull {model.name}")
-    return folder
-
-
-def _load_unmapped(architecture: Any, folder: Path, options: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
-    """Load weight by weight through memory that is freed again.
-
-    transformers maps the file, and what is mapped stays beside what it was converted to or packed for: three times a
-    checkpoint's size from fp16 to fp32.
-    """
-    files = [safe_open(folder / name, "pt", backend="pread") for name in weight_files(folder)]
-    weights = {name: file.get_slice(name) for file in files for name in file.keys()}  # noqa: SIM118
-    loaded, report = architecture.from_pretrained(None, state_dict=weights, **options)
-    if (folder / "generation_config.json").is_file():  # found by the folder's name otherwise
-        loaded.generation_config = transformers.GenerationConfig.from_pretrained(folder, local_files_only=True)
-    return loaded, report
-
-
-@contextmanager
-def _in_one_sentence(name: str, device: torch.device, failed: str) -> Iterator[None]:
-    """Make a `ModelError` of whatever fails inside: a checkpoint is foreign data, and running it may raise anything."""
-    try:
-        yield
-    except VipError:
-        raise
-    except (torch.OutOfMemoryError, MemoryError) as error:
-        full = "cpu" if isinstance(error, MemoryError) else device.type
-        raise ModelError(
-            f"{quote(name)}: out of memory on {full}; try --load-in 4bit, --device-map auto or a smaller model"
-        ) from error
-    except Exception as error:
-        raise ModelError(f"{quote(name)} {failed}: {first_line(error)}") from error
-
-
-def _check_memory(model: Model, placement: Placement) -> None:
-    if not placement.fits:
-        needed, free = placement.needed / 1e9, placement.free / 1e9
-        raise ModelError(
-            f"{quote(model.name)} needs {needed:.1f} GB of memory on {placement.device.type} and {free:.1f} GB are "
-            "free; try --load-in 4bit or --device-map auto"
-        )
-
-
-def _quantization(load_in: str, kind: torch.dtype) -> Any:
-    if load_in not in ("8bit", "4bit"):
-        raise UsageError(f"--load-in {quote(load_in)}: use 8bit or 4bit")
-    import importlib.util
-
-    if importlib.util.find_spec("bitsandbytes") is None:
-        raise MissingExtra(f"--load-in {load_in}", "bitsandbytes")
-    if load_in == "8bit":
-        return transformers.BitsAndBytesConfig(load_in_8bit=True)
-    return transformers.BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_compute_dtype=kind)
-
-
-def template_of(processor: Any) -> Template | None:
-    """The chat template of a processor as a function of messages; None where it has none."""
-    if not getattr(processor, "chat_template", None):
-        return None
-    return lambda messages: processor.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
-
-
-def special_tokens_of(tokenizer: Any) -> frozenset[str]:
-    """What a text must not have in it as it is: the tokenizer would make one token of it that means something else."""
-    added = getattr(tokenizer, "added_tokens_decoder", {}).values()
-    return frozenset([*tokenizer.all_special_tokens, *(token.content for token in added), IMAGE])
-
-
-def image_tokens(processor: Any, side: int | None) -> int | None:
-    """How many image tokens the processor of a LLaVA makes of one picture; None for another's processor."""
-    if side is None or type(processor).__name__ != "LlavaProcessor":
-        return None
-    dropped = processor.vision_feature_select_strategy == "default"
-    return (side // processor.patch_size) ** 2 + processor.num_additional_image_tokens - dropped
-
-
-def eos_of(generation_config: Any, config: Any) -> frozenset[int]:
-    """The ids that end an answer, by a checkpoint's generation config (None: it has none) or else by its config."""
-    eos = getattr(generation_config, "eos_token_id", None)
-    if eos is None:
-        eos = config.get_text_config().eos_token_id
-    return frozenset(eos if isinstance(eos, list) else [] if eos is None else [eos])

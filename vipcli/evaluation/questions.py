@@ -212,6 +212,7 @@ def about_several(rng: np.random.Generator, number: int) -> Iterator[Question]:
 
 
 def how_many(number: int) -> int:
+    """How many markers `about_several` draws, each of which it asks about."""
     return 2 + number % 3
 
 
@@ -233,6 +234,7 @@ def _fact(rng: np.random.Generator, ability: str) -> tuple[Scene, dict[int, Mark
 
 
 def by_ability(row: str, rng: np.random.Generator, number: int) -> Iterator[Question]:
+    """What a row of `ROWS` asks, in plain words."""
     abilities = ROWS[row]
     ability = abilities[number % len(abilities)]
     scene, markers, fact = _fact(rng, ability)
@@ -255,6 +257,7 @@ def _talk(rng: np.random.Generator, ability: str) -> tuple[Scene, dict[int, Mark
 
 
 def in_a_conversation(ability: str, rng: np.random.Generator, _: int) -> Iterator[Question]:
+    """What is marked, which is answered, and then a question that follows."""
     scene, markers, fact, after = _talk(rng, ability)
     before = _put("", scene, markers, fact, worded(_PLAIN["what"], fact.slots))
     text = worded(_PLAIN[ability], after.slots)
@@ -294,6 +297,7 @@ def about_a_stranger(rng: np.random.Generator, number: int) -> Iterator[Question
 
 
 def other_drawings(material: Material) -> Iterator[tuple[str, Callable[[np.random.Generator], Look | None]]]:
+    """Rows of pictures that are drawn as training's never are, and how their scenes look; None: of any size."""
     yield "rotated by up to 20 degrees", lambda _: Look()
     yield "JPEG of quality 30", lambda _: Look()
     yield "64 to 2,000 pixels, any shape", lambda _: None
@@ -307,6 +311,7 @@ def other_drawings(material: Material) -> Iterator[tuple[str, Callable[[np.rando
 def drawn_otherwise(
     row: str, look_of: Callable[[np.random.Generator], Look | None], rng: np.random.Generator, number: int
 ) -> Iterator[Question]:
+    """What is marked, in a picture of a row of `other_drawings`."""
     look = look_of(rng)
     art = look.art if look is not None else None
     names = [name for name in THINGS if art is None or name in art.things]
