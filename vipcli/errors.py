@@ -17,7 +17,10 @@ so that no control character reaches a terminal.
 
 from __future__ import annotations
 
+import contextlib
 import unicodedata
+import warnings
+from collections.abc import Iterator
 
 __all__ = [
     "MarkerError",
@@ -29,6 +32,7 @@ __all__ = [
     "UsageError",
     "VipError",
     "VipWarning",
+    "doubts_in",
     "plain",
     "quote",
 ]
@@ -78,6 +82,16 @@ class MissingExtra(VipError):
 
 class VipWarning(UserWarning):
     """A doubt that a user should hear of: printed on stderr, an error under ``--strict``."""
+
+
+@contextlib.contextmanager
+def doubts_in() -> Iterator[list[str]]:
+    """A block whose warnings aren't shown: what it doubts stands in the list afterwards, each sentence once."""
+    found: list[str] = []
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", VipWarning)
+        yield found
+    found += dict.fromkeys(str(one.message) for one in caught if issubclass(one.category, VipWarning))
 
 
 def plain(text: str, *, keep_newlines: bool = False) -> str:

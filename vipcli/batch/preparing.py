@@ -6,16 +6,15 @@ This is the work of processes beside the model; nothing here loads torch.
 from __future__ import annotations
 
 import base64
-import contextlib
 import io
 import re
 import warnings
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from vipcli.batch.items import Item, MarkerText
-from vipcli.errors import MarkerError, PictureError, VipError, VipWarning
+from vipcli.errors import MarkerError, PictureError, VipError, doubts_in
 from vipcli.markers.formats import Rle
 
 if TYPE_CHECKING:
@@ -91,11 +90,10 @@ def as_seen(marked_picture: Callable[[], Marked], question: str, facts: Facts) -
     What is warned of on the way are its doubts.
     """
     from vipcli.images import fit, frame
-    from vipcli.markers import named, warn_if_unseen
+    from vipcli.markers import named, warn_if_unseen, written
     from vipcli.prompt import expand, neutralise
 
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", VipWarning)
+    with doubts_in() as doubts:
         marked = marked_picture()
         asked = expand(neutralise(question.strip(), facts.special_tokens), named(marked.markers))
         picture = marked.picture
@@ -103,10 +101,9 @@ def as_seen(marked_picture: Callable[[], Marked], question: str, facts: Facts) -
             where = frame(marked.size, facts.side, facts.fit)
             warn_if_unseen(marked.markers, marked.size, where, facts.patch)
             picture = fit(picture, facts.side, facts.fit).picture
-    doubts = tuple(dict.fromkeys(str(one.message) for one in caught if issubclass(one.category, VipWarning)))
     if doubts and facts.strict:
         raise MarkerError(f"{doubts[0]} (--strict)")
-    return Prepared(picture, asked, tuple(map(_written, marked.markers)), doubts)
+    return Prepared(picture, asked, tuple(map(written, marked.markers)), tuple(doubts))
 
 
 def marked_picture(item: Item, facts: Facts) -> Marked:
@@ -181,15 +178,3 @@ def _marker(marker: MarkerText | Rle, size: tuple[int, int]) -> Marker:
     coords: Any = marker.coords
     box_format: Any = marker.box_format
     return parse(marker.text, size, kind=marker.kind, coords=coords, box_format=box_format)
-
-
-def _written(marker: Marker) -> str:
-    """A marker as drawn, in the grammar, to a thousandth of a pixel; of a mask that has no text, where it lies."""
-    from vipcli.markers import Mask, render
-
-    if isinstance(marker, Mask) and marker.bitmap is not None:
-        x1, y1, x2, y2 = marker.bounds
-        return render(replace(marker, file=marker.file or f"within {x1:g},{y1:g},{x2:g},{y2:g}"))
-    with contextlib.suppress(MarkerError):  # where so little is all that there is of it
-        marker = marker.with_points([(round(x, 3), round(y, 3)) for x, y in marker.points])
-    return render(marker)

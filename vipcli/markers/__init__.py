@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from vipcli.markers.spec import named as named
     from vipcli.markers.spec import parse as parse
     from vipcli.markers.spec import render as render
+    from vipcli.markers.spec import written as written
     from vipcli.markers.visibility import warn_if_unseen as warn_if_unseen
 
 __getattr__, __all__ = door(
@@ -46,7 +47,7 @@ __getattr__, __all__ = door(
             *("KINDS", "Arrow", "Box", "Contour", "Ellipse", "Marker", "Mask"),
             *("Pixels", "Point", "Scribble", "Tag", "Triangle"),
         ),
-        "spec": ("BoxFormat", "Coords", "named", "parse", "render"),
+        "spec": ("BoxFormat", "Coords", "named", "parse", "render", "written"),
         "visibility": ("warn_if_unseen",),
     },
 )

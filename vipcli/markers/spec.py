@@ -11,6 +11,7 @@ import contextlib
 import re
 import warnings
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -22,7 +23,7 @@ from vipcli.markers.shapes import KINDS, MAX_POINTS, Arrow, Box, Ellipse, Marker
 if TYPE_CHECKING:
     import numpy as np
 
-__all__ = ["BoxFormat", "Coords", "named", "parse", "render"]
+__all__ = ["BoxFormat", "Coords", "named", "parse", "render", "written"]
 
 Coords = Literal["pixels", "relative", "thousandths"]
 """What a plain number counts: pixels, 0..1 or 0..1000 of the picture's width and height."""
@@ -106,6 +107,16 @@ def render(marker: Marker) -> str:
     if marker.alpha is not None:
         style.append(f"alpha={_number(marker.alpha)}")
     return f"{marker.kind}:{name}{numbers}{'@' if style else ''}{','.join(style)}"
+
+
+def written(marker: Marker) -> str:
+    """A marker as `render` does, but to a thousandth of a pixel, and where it lies of a mask that has no text."""
+    if isinstance(marker, Mask) and marker.bitmap is not None:
+        x1, y1, x2, y2 = marker.bounds
+        return render(replace(marker, file=marker.file or f"within {x1:g},{y1:g},{x2:g},{y2:g}"))
+    with contextlib.suppress(MarkerError):  # where so little is all that there is of it
+        marker = marker.with_points([(round(x, 3), round(y, 3)) for x, y in marker.points])
+    return render(marker)
 
 
 def named(markers: Sequence[Marker]) -> dict[str, Marker]:

@@ -17,6 +17,7 @@ from starlette.responses import Response
 from vipcli import __version__
 from vipcli.engine import Engine
 from vipcli.errors import VipError, quote
+from vipcli.markers import written
 from vipcli.server import replies
 from vipcli.server.asked import Asked, Drawing, asked_of, drawing_of
 from vipcli.server.desk import Desk, Ticket
@@ -28,7 +29,7 @@ from vipcli.server.looking import Looked, Marking, Shown, Sight
 from vipcli.server.metrics import Metrics
 from vipcli.server.options import Options
 from vipcli.server.pictures import bytes_of, decoded
-from vipcli.server.preparing import prepare, written
+from vipcli.server.preparing import prepare
 from vipcli.server.refusals import Refusal, refused
 from vipcli.server.workbench import Workbench
 
@@ -289,5 +290,5 @@ def _marking(drawing: Drawing) -> Marking:
 
 def _facts(shown: Shown) -> dict[str, str]:
     """What a picture can't say of itself, in headers: JSON in ASCII, left out where it is too long for one."""
-    its = {"Vip-Warnings": json.dumps(shown.doubts), "Vip-Markers": json.dumps(written(shown.markers))}
+    its = {"Vip-Warnings": json.dumps(shown.doubts), "Vip-Markers": json.dumps([*map(written, shown.markers)])}
     return {name: value for name, value in its.items() if len(value) <= 8000}

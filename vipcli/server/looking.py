@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import io
-import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from vipcli.errors import MarkerError, PictureError, VipError, VipWarning
+from vipcli.errors import MarkerError, PictureError, VipError, doubts_in
 from vipcli.images import fit, frame, open_picture
 from vipcli.markers import parse, warn_if_unseen
 from vipcli.pointing import Marked, mark
@@ -98,8 +97,7 @@ def tried(task: Callable[..., Any], *inputs: Any) -> Any:
 def _marked(data: bytes, marking: Marking, sight: Sight) -> tuple[Marked, tuple[str, ...]]:
     """The picture with its markers, and what there is to doubt, once each."""
     _check_size(data, sight)
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", VipWarning)
+    with doubts_in() as doubts:
         try:
             picture = open_picture(io.BytesIO(data))
         except PictureError as error:
@@ -114,8 +112,7 @@ def _marked(data: bytes, marking: Marking, sight: Sight) -> tuple[Marked, tuple[
             raise Refusal(400, str(error), param="markers") from error
         if sight.side is not None:
             warn_if_unseen(marked.markers, marked.size, frame(marked.size, sight.side, sight.fit), sight.patch)
-    found = dict.fromkeys(str(one.message) for one in caught if issubclass(one.category, VipWarning))
-    return marked, tuple(found)
+    return marked, tuple(doubts)
 
 
 def _check_size(data: bytes, sight: Sight) -> None:

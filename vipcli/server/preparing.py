@@ -5,14 +5,12 @@ The prompt is that of ``vip ask``, character by character.
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from vipcli.engine import Engine, Request
-from vipcli.errors import PromptError, VipError
-from vipcli.markers import Mask, named, render
+from vipcli.errors import PromptError
+from vipcli.markers import named, written
 from vipcli.pointing import request_for
 from vipcli.prompt import Conversation, Turn, expand, neutralise
 from vipcli.prompt import render as render_prompt
@@ -21,9 +19,9 @@ from vipcli.server.looking import Looked
 from vipcli.server.options import Options
 
 if TYPE_CHECKING:
-    from vipcli.markers import Marker
+    pass
 
-__all__ = ["Prepared", "prepare", "written"]
+__all__ = ["Prepared", "prepare"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,17 +56,4 @@ def prepare(asked: Asked, looked: Looked, engine: Engine, options: Options) -> P
     prompt = render_prompt(conversation, options.prompt_style, engine.template)
     request = request_for(None, prompt, engine, fit=options.fit, **asked.options)
     request = replace(request, picture=looked.seen, stop=(*request.stop, *asked.stop))
-    return Prepared(request, written(looked.markers), looked.doubts)
-
-
-def written(markers: Iterable[Marker]) -> tuple[str, ...]:
-    """Markers as drawn, in the grammar, to a thousandth of a pixel."""
-    return tuple(map(_written, markers))
-
-
-def _written(marker: Marker) -> str:
-    its: Any = marker
-    assert not (isinstance(its, Mask) and its.bitmap is not None), "masks by file were refused"
-    with contextlib.suppress(VipError):  # where so little is all that there is of it
-        its = marker.with_points([(round(x, 3), round(y, 3)) for x, y in marker.points])
-    return render(its)
+    return Prepared(request, tuple(map(written, looked.markers)), looked.doubts)
