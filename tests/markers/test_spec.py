@@ -33,6 +33,7 @@ from vipcli.markers import (
     named,
     parse,
     render,
+    written,
 )
 
 SIZE = (400, 300)
@@ -82,6 +83,23 @@ def test_what_is_written_reads_back_as_the_same_marker(marker: Marker) -> None:
     again = parse(render(marker), SIZE)
     assert again == marker
     assert type(again.width) is type(marker.width)
+
+
+@pytest.mark.filterwarnings("ignore:.*lies within one pixel")
+@given(markers())
+@settings(deadline=None)
+def test_for_people_it_is_written_to_a_thousandth_of_a_pixel(marker: Marker) -> None:
+    text = written(marker)
+    again = parse(text, SIZE)
+    assert np.allclose(again.points, marker.points, rtol=0, atol=0.0005 + 1e-9)
+    assert len(text) <= len(render(marker))
+
+
+def test_a_mask_without_text_is_written_as_where_it_lies() -> None:
+    pixels = np.zeros((300, 400), bool)
+    pixels[20:60, 30:90] = True
+    assert written(Mask(bitmap=pixels)) == "mask:within 30,20,90,60"
+    assert written(Mask(bitmap=pixels, file="cat.png")) == "mask:cat.png"
 
 
 def test_a_marker_reads_as_it_is_written_in_the_manual() -> None:
