@@ -1,7 +1,9 @@
-"""Make a checkpoint deeper, which changes nothing that it says (new layers add nothing yet), or its pictures larger.
+"""Make a checkpoint deeper or wider, which changes nothing that it says (what is new adds nothing yet), or its pictures
+larger.
 
 python examples/tiny/grow.py vipcli/models/tiny --to runs/tiny/grown --vision-layers 9 --text-layers 5
 python examples/tiny/grow.py runs/tiny/v4 --to runs/tiny/larger --side 160
+python examples/tiny/grow.py runs/tiny/v5 --to runs/tiny/wider --vision-neurons 1280
 
 The new layers go where the features of the projector don't: into the tower behind its third layer, into the language
 model before its last one. With --vocabulary the text model also gets a new tokenizer, learnt from the training phrases;
@@ -22,6 +24,7 @@ def main() -> None:
     parser.add_argument("--to", type=Path, required=True)
     parser.add_argument("--vision-layers", type=int)
     parser.add_argument("--text-layers", type=int)
+    parser.add_argument("--vision-neurons", type=int, help="of each layer of the tower, between its fc1 and its fc2")
     parser.add_argument("--side", type=int, help="of a picture, in pixels")
     parser.add_argument("--vocabulary", type=int, help="pieces of a new tokenizer")
     options = parser.parse_args()
@@ -35,6 +38,7 @@ def main() -> None:
     before_tower, before_text = tower.num_hidden_layers, text.num_hidden_layers
     tower.num_hidden_layers = options.vision_layers or before_tower
     text.num_hidden_layers = options.text_layers or before_text
+    tower.intermediate_size = options.vision_neurons or tower.intermediate_size
     kept = dict(old.state_dict())
     if options.side:
         _enlarge(kept, config, processor, options.side)
@@ -56,7 +60,9 @@ def main() -> None:
                 else (text_at, before_text, text.num_hidden_layers)
             )
             name = f"{head}.layers.{number + (after - before) * (number >= at)}.{tail}"
-        fresh[name].copy_(value)
+        if name.endswith("fc2.weight"):  # new neurons are read at random and say nothing
+            torch.nn.init.zeros_(fresh[name])
+        fresh[name][tuple(map(slice, value.shape))] = value
     seeing, reading = model.model.vision_tower.encoder.layers, model.model.language_model.layers
     for layers, at, before, outputs in (
         (seeing, vision_at, before_tower, ("out_proj", "fc2")),

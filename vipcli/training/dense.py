@@ -132,7 +132,7 @@ _CLASSES = {
     "ink_color": len(INKS) + 1,
     "middle": 2,
 }
-_WEIGHTS = {"shape": 2.5, "color": 1.5, "ink_shape": 1.5}  # what is learnt last
+_WEIGHTS = {"shape": 3.5, "color": 1.5, "ink_shape": 2.0}  # what is learnt last
 # Their last class is most of a picture and teaches little.
 _MOSTLY_NOTHING = ("thing", "ink_shape", "ink_color", "middle")
 
@@ -189,6 +189,6 @@ class _Heads(nn.Module):
         there = ~extent.isnan().any(-1)
         if there.any():
             far = (self.extent(hidden).flatten(0, 1)[there] - extent[there]).abs()
-            loss = loss + 5 * far.mean()
+            loss = loss + far[:, :4].mean(0).sum() + 3 * far[:, 4].mean()
             right["extent"], right["size"] = far[:, :4].mean().detach(), far[:, 4].mean().detach()
         return loss, right
