@@ -64,6 +64,7 @@ class LocalEngine:
                 keep()
         self.eyes, self._memory = Eyes(model, self._pixels), Memory()
         self._last_square: tuple[np.ndarray, Fit, np.ndarray, bytes] | None = None
+        self._last_prompt: tuple[Request, Prompt] | None = None
         self._image_tokens = None if self.text is None else image_tokens(processor, self.side)
 
     def stream(self, request: Request) -> Generation:
@@ -112,6 +113,7 @@ class LocalEngine:
         """Forget what was read and seen, as if nothing had been asked yet."""
         self.eyes.forget()
         self._memory = Memory()
+        self._last_prompt = None
 
     def prepare(self, request: Request) -> dict[str, torch.Tensor]:
         """The tensors of a request: ``input_ids`` (1, tokens), ``attention_mask``, ``pixel_values`` (1, 3, side, side).
@@ -123,6 +125,18 @@ class LocalEngine:
         return self._tensors(request.prompt, picture)
 
     def _prompt(self, request: Request) -> Prompt:
+        """The tokens of a request, remembered as `_square` is: who asks for its `room` asks it next."""
+        last, picture = self._last_prompt, request.picture
+        if (
+            last is None
+            or (last[0].prompt, last[0].fit) != (request.prompt, request.fit)
+            or last[0].picture is not picture
+        ):
+            last = request, self._tokenized(request)
+            self._last_prompt = None if picture is not None and picture.flags.writeable else last
+        return last[1]
+
+    def _tokenized(self, request: Request) -> Prompt:
         """The tokens of a request, what the model may not have seen yet still to be made into tensors."""
         picture, digest = self._square(request)
         tensors = functools.cache(lambda: self._tensors(request.prompt, picture))

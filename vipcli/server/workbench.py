@@ -32,6 +32,7 @@ class Workbench:
         self._threads = ThreadPoolExecutor(_THREADS, "vip-prepare")
         self._turns: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
         self._remembered: OrderedDict[tuple, Looked] = OrderedDict()
+        self._bytes = 0  # of the pictures among them
 
     def close(self) -> None:
         """Begin nothing more."""
@@ -56,9 +57,11 @@ class Workbench:
         looked: Looked = await self._helped(client, look, data, marking, sight)
         if looked.seen is not None:
             looked.seen.setflags(write=False)  # so that an engine may remember what it made of it
-        self._remembered[key] = looked
-        while sum(one.seen.nbytes for one in self._remembered.values() if one.seen is not None) > _BYTES_REMEMBERED:
-            self._remembered.popitem(last=False)
+        if key not in self._remembered:  # two may have asked at a time
+            self._remembered[key] = looked
+            self._bytes += _size(looked)
+        while self._bytes > _BYTES_REMEMBERED:
+            self._bytes -= _size(self._remembered.popitem(last=False)[1])
         return looked
 
     async def show(self, client: Client, data: bytes, marking: Marking, sight: Sight, as_model_sees_it: bool) -> Shown:
@@ -71,3 +74,7 @@ class Workbench:
 
 def _digest(data: bytes) -> bytes:
     return hashlib.blake2b(data, digest_size=32).digest()
+
+
+def _size(looked: Looked) -> int:
+    return 0 if looked.seen is None else looked.seen.nbytes
