@@ -179,7 +179,7 @@ def test_a_name_that_no_marker_has_is_an_error_that_lists_those_there_are(questi
 def test_a_name_without_markers() -> None:
     with pytest.raises(PromptError) as error:
         expand("What is @1?", {})
-    assert str(error.value) == "the question names @1, which no marker is called; there is none: there are no markers"
+    assert str(error.value) == "the question names @1, which no marker is called: there are no markers"
 
 
 # Text that stays text

@@ -150,8 +150,9 @@ def expand(question: str, markers: Mapping[str, Marker]) -> str:
         while name not in markers and name.endswith("-"):  # a dash after a name is punctuation
             name = name[:-1]
         if name not in markers:
-            known = ", ".join(f"@{quote(other)}" for other in markers) or "none: there are no markers"
-            raise PromptError(f"the question names @{quote(match[1])}, which no marker is called; there is {known}")
+            known = "; there is " + ", ".join(f"@{quote(other)}" for other in markers)
+            known = known if markers else ": there are no markers"
+            raise PromptError(f"the question names @{quote(match[1])}, which no marker is called{known}")
         return referred(name, markers[name]) + match[1][len(name) :]
 
     return re.sub(r"@@|(?<!\w)@(\w[\w-]*)", phrase, question)

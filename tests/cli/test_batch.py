@@ -127,11 +127,11 @@ def test_what_was_answered_is_not_asked_again(vip, folder, tmp_path, monkeypatch
     monkeypatch.setattr(LocalEngine, "answers", lambda *given: (asked.append(r) or r for r in answers(*given)))
     outcome = vip("batch", "photos", "-o", "out.jsonl", *ASK)
     assert outcome.code == 0
-    assert "vip: 1 answered, 2 were answered before in " in outcome.err
+    assert "vip: 1 answered, 2 answered before in " in outcome.err
     assert len(asked) == 1
     assert (tmp_path / "out.jsonl").read_bytes().startswith(before)
     outcome = vip("batch", "photos", "-o", "out.jsonl", *ASK)
-    assert one_line(outcome.err) == "vip: 0 answered, 3 were answered before; out.jsonl"
+    assert one_line(outcome.err) == "vip: 0 answered, 3 answered before; out.jsonl"
     assert len(asked) == 1
 
 
@@ -199,7 +199,7 @@ def test_what_fails_is_named_stops_nothing_and_is_asked_again(vip, folder, tmp_p
     shutil.copy(folder / "pond.png", folder / "broken.png")
     outcome = vip("batch", "photos", "-o", "out.jsonl", *ASK)
     assert outcome.code == 0
-    assert "1 answered, 2 were answered before" in outcome.err
+    assert "1 answered, 2 answered before" in outcome.err
     assert by_id(tmp_path / "out.jsonl")["broken.png"] == "a duck"
 
 
@@ -295,9 +295,9 @@ def test_a_sample_is_always_the_same_and_the_rest_may_follow(vip, folder, tmp_pa
     assert len(chosen) == 4
     assert chosen == sorted(by_id(tmp_path / "two.jsonl"))
     outcome = vip("batch", source, "-o", "one.jsonl", *ASK, "--sample", "9")
-    assert "5 answered, 4 were answered before" in outcome.err
+    assert "5 answered, 4 answered before" in outcome.err
     outcome = vip("batch", source, "-o", "one.jsonl", *ASK)
-    assert "21 answered, 9 were answered before" in outcome.err
+    assert "21 answered, 9 answered before" in outcome.err
 
 
 def test_a_dry_run_shows_pictures_and_prompts_and_loads_no_weights(vip, folder, tmp_path, monkeypatch):
@@ -384,7 +384,7 @@ def test_a_server_may_answer(vip, folder, tmp_path, server):
     assert by_id(tmp_path / "out.jsonl") == {str(number): f"{number} {{}}?" for number in range(20)}
     assert rows(tmp_path / "out.jsonl")[0]["model"] == "eyes-7b"
     asked = len(server.bodies)
-    assert "0 answered, 20 were answered before" in vip("batch", source, "-o", "out.jsonl", "--engine", server.url).err
+    assert "0 answered, 20 answered before" in vip("batch", source, "-o", "out.jsonl", "--engine", server.url).err
     assert len(server.bodies) == asked == 20
     outcome = vip("batch", source, "-o", "out.jsonl", "--engine", server.url, "-m", "eyes-13b")
     assert outcome.code == 2
@@ -413,7 +413,7 @@ def test_what_a_server_refuses_is_a_row_and_a_server_that_leaves_ends_the_job(vi
     server.on_ask = echo
     outcome = vip("batch", source, "-o", "out.jsonl", "--engine", server.url)
     assert outcome.code == 0
-    assert "9 answered, 3 were answered before" in outcome.err
+    assert "9 answered, 3 answered before" in outcome.err
     assert len(rows(tmp_path / "out.jsonl")) == 12
 
 
@@ -476,6 +476,17 @@ WRONG = {
     "a misspelt name": (["list.jsonl", *OUT, "-q", "A {lable}?"], "line 1: the question has {lable}, which this item"),
     "a misspelt column": (["good.csv", *OUT, "-q", "A {lable}?"], "the question has {lable}, which good.csv lacks"),
     "no folder of pictures": (["list.jsonl", *OUT, "--images", "gone"], "--images gone: there is no such folder"),
+    "a folder without pictures": (["f.jsonl", *OUT, "-q", "Hm?"], "f.jsonl holds no picture"),
+    "globs that nothing matches": (
+        ["photos", *OUT, "-q", "Hm?", "--include", "*.gif"],
+        "photos holds no picture that --include and --exclude let through",
+    ),
+    "an empty list": (["none.jsonl", *OUT], "none.jsonl holds nothing to ask about"),
+    "a marker that can't be": (["photos", *OUT, "-q", "What is @1?"], "names @1, which no marker is called: there are"),
+    "a report that can't be written": (
+        ["photos", *OUT, "-q", "Hm?", "--html", "/proc/r.html"],
+        "nothing can be written",
+    ),
     "a dry run of a server": (["photos", "-q", "Hm?", "--dry-run", "--engine", "http://h/v1"], "--dry-run shows what"),
     "a dry run of nothing": (["f.jsonl", "-q", "Hm?", "--dry-run"], "f.jsonl holds no picture"),
 }
@@ -487,6 +498,7 @@ def test_wrong_usage_is_one_sentence_and_exit_2_and_writes_nothing(vip, folder, 
     (tmp_path / "bare.csv").write_text("name,size\na,1\n")
     (tmp_path / "good.csv").write_text("image,label\nphotos/pond.png,duck\n")
     (tmp_path / "f.jsonl").mkdir()
+    (tmp_path / "none.jsonl").touch()
     (folder / "notes.md").write_text("none")
     os.mkfifo(tmp_path / "pipe.jsonl")
     before = sorted((one.name, one.stat().st_mtime_ns) for one in tmp_path.iterdir())
@@ -524,7 +536,7 @@ def test_hostile_names_reach_no_terminal(vip, folder, tmp_path):
     assert sorted(filter(None, by_id(out).values())) == ["a duck", "a mushroom", "a mushroom"]
     assert out.read_bytes().isascii(), "whoever prints a line of it is safe too"
     assert "\\udcff-latin.png" in out.read_text()
-    assert "3 were answered before" in vip("batch", "photos", "-o", "out\x1b[2J.jsonl", *ASK).err
+    assert "3 answered before" in vip("batch", "photos", "-o", "out\x1b[2J.jsonl", *ASK).err
 
 
 def in_terminal(arguments, columns=100, **environment):

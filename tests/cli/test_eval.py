@@ -92,7 +92,7 @@ def test_questions_of_ones_own_are_asked_scored_and_written_down(own: Path, tmp_
     first_out = done.out
     done = vip("eval", own, "-m", "tiny", "-o", results)
     assert (done.code, done.out) == (0, first_out)
-    assert "0 answered, 3 were answered before" in done.err
+    assert "0 answered, 3 answered before" in done.err
 
 
 def test_a_control_asks_the_same_of_a_picture_without_its_markers(own: Path, tmp_path: Path, vip: Vip) -> None:
@@ -217,6 +217,7 @@ def test_a_judge_is_named_in_the_manifest_and_its_key_is_not(
     [
         ([], "no task: name one, like vip eval synthetic -o results/"),
         (["synthetic"], "no output: name a folder for the results, like -o results/"),
+        (["synthetic", "-o", ""], "--output: the path is empty"),
         (["sintetic", "-o", "r"], "sintetic is no task: use vip-bench, vp-bench, visual7w"),
         (["synthetic", "-o", "r", "--limit", "0"], "--limit 0: must be 1 or more"),
         (["synthetic", "-o", "r", "--max-new-tokens", "0"], "max_new_tokens"),

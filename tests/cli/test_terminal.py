@@ -55,6 +55,17 @@ def test_narrow_dumb_and_colourless_terminals_work(columns, environment):
         assert b"\x1b[3" not in data.replace(b"\x1b[3J", b""), "no colours"
 
 
+@pytest.mark.parametrize("command", ["--help", "ask --help", "mark examples/meadow.png --box 1,2,30,40 -o -"])
+def test_where_nobody_reads_it_ends_in_silence(command):
+    done = subprocess.run(
+        ["bash", "-c", f"{sys.executable} -m vipcli {command} | true; exit ${{PIPESTATUS[0]}}"],
+        cwd=REPOSITORY,
+        capture_output=True,
+        env=clean(),
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (141, b"", b"")
+
+
 def test_nothing_but_the_answer_goes_through_a_pipe():
     done = subprocess.run([*VIP, *ASK], cwd=REPOSITORY, capture_output=True, env=clean(FORCE_COLOR=""))
     assert (done.returncode, done.stdout, done.stderr) == (0, b"a mushroom\n", b"")

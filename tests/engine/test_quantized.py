@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vipcli.engine import Model, Request
+from vipcli.engine import Model, Request, open_engine
 from vipcli.engine.loading import load
 from vipcli.engine.local import LocalEngine
+from vipcli.errors import UsageError
 
 ASKED = "###Human: <image>\nWhat is within the red rectangle?###Assistant:"
 PICTURE = np.random.default_rng(0).integers(0, 256, (60, 90, 3), dtype=np.uint8)
@@ -42,3 +43,8 @@ def test_a_follow_up_reads_only_what_is_new(engine: LocalEngine) -> None:
     prompt = f"{ASKED} {first.text}###Human: And now?###Assistant:"
     engine.stream(Request(PICTURE, prompt, max_new_tokens=1)).finished()
     assert engine.text.tokens_read - before < first.prompt_tokens
+
+
+def test_layers_that_four_bits_do_not_divide_are_refused_in_one_sentence() -> None:
+    with pytest.raises(UsageError, match=r"--load-in 4bit: .* a multiple of 64 wide; one of this model's is 160$"):
+        open_engine("tiny", load_in="4bit", device="cpu")

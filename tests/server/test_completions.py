@@ -152,7 +152,7 @@ def test_without_markers_an_at_sign_is_one(served: Served):
         "Human: What is @dog?###Assistant:"
     )
     error = error_of(served.ask({"model": "tiny", "messages": about("What is @dog?", markers=[])}))
-    assert error["message"] == "the question names @dog, which no marker is called; there is none: there are no markers"
+    assert error["message"] == "the question names @dog, which no marker is called: there are no markers"
 
 
 def test_its_options_reach_the_engine():

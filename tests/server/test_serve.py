@@ -143,6 +143,8 @@ def test_a_port_in_use_is_one_sentence():
         (["--allow-dir", "/no/such/folder"], 2, "--allow-dir /no/such/folder: there is no such folder"),
         (["--model", "http://localhost:8000/v1"], 2, "that is a server already; ask it with vip ask"),
         (["--model", "no-such-model"], 1, "there is no model 'no-such-model'"),
+        (["--no-port"], 2, "--no-port and --port 0: one of them"),
+        (["--status", "--stop"], 2, "--status and --stop: one of them"),
         (["--fit", "tile"], 2, "--fit tile: use pad, crop or stretch"),
     ],
 )

@@ -129,7 +129,7 @@ class Journal:
                     f"--output {name}: exists, and no {quote(file.name)} says what job it belongs to: name another file"
                 ) from None
             changed = [
-                f"{key} was {quote(str(before.get(key, 'not set')))} and is {quote(self._job.get(key, 'not set'))}"
+                f"{key} was {_said(before.get(key))} and is {_said(self._job.get(key))}"
                 for key in {**before, **self._job}
                 if before.get(key) != self._job.get(key)
             ]
@@ -154,6 +154,10 @@ class Journal:
         if not all(stays):
             with self._path.open("rb") as lines, whole_file(self._path) as file:
                 file.writelines(itertools.compress(lines, stays))
+
+
+def _said(value: Any) -> str:
+    return "not set" if value in (None, "None") else quote(str(value))
 
 
 def read_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:

@@ -239,7 +239,7 @@ def cluster(address: str | None, **options: Any) -> Iterator[Any]:
         import ray
         import ray.data
     except ImportError as error:
-        raise MissingExtra("--engine ray", "ray[data]") from error
+        raise MissingExtra("--engine ray", "'vipcli[ray]'") from error
     if ray.is_initialized():
         yield ray
         return

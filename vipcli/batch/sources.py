@@ -21,6 +21,7 @@ from vipcli.batch.requests import begin_with_request, is_request_file, read_requ
 from vipcli.errors import UsageError, quote
 from vipcli.images import PICTURE_SUFFIXES
 from vipcli.markers.formats import AnnotatedPicture, Format, Problem, Rle, recognise
+from vipcli.prompt import expand
 
 __all__ = ["Source", "open_source"]
 
@@ -71,7 +72,7 @@ def open_source(
 
     names: one folder, manifest, annotation file, request file or ``-`` (paths or JSON lines on standard input), or
     pictures. recursive, include, exclude: which pictures of a folder. images: where the pictures of a list or of
-    annotations lie. Raises `UsageError` where it can't be one, or can't be asked like that.
+    annotations lie. Raises `UsageError` where it can't be one, holds nothing, or can't be asked like that.
     """
     if any(not name for name in names):
         raise UsageError("SOURCE: the path is empty")
@@ -93,6 +94,10 @@ def open_source(
         raise UsageError(f"--images goes with a list or annotations, not with {shown}")
     if asking.question is not None and _has_doubtful_names(asking, source):
         check_template(source.items())
+    if next(source.items(), None) is None:
+        chosen = " that --include and --exclude let through" if include or exclude else ""
+        whose = source.name if name == "-" else shown
+        raise UsageError(f"{whose} holds {'no picture' if is_folder else 'nothing to ask about'}{chosen}")
     return source
 
 
@@ -130,7 +135,7 @@ def _of_path(name: str, asking: Asking, folder: Path | None, choice: _Choice) ->
     if not os.path.isdir(path) and not os.path.isfile(path):
         raise UsageError(f"{quote(name)}: is a pipe or a device, which can't be read twice; for standard input write -")
     if form := recognise(path):
-        _need_question(asking, f"{quote(name)} ({form.name})")
+        _need_question(asking, f"{quote(name)} ({form.name})", annotated=True)
         return Source(name, path, lambda: _annotated(form.read(path, folder), asking), form)
     if os.path.isdir(path):
         _need_question(asking, quote(name))
@@ -186,9 +191,11 @@ def _requests(name: str, path: Path | None, read: Callable[[], Iterator[Item | B
     return Source(name, path, read, requests=True)
 
 
-def _need_question(asking: Asking, name: str) -> None:
+def _need_question(asking: Asking, name: str, *, annotated: bool = False) -> None:
     if asking.question is None:
         raise UsageError(f'{name} has no questions of its own: give one, like -q "What is this?"')
+    if not annotated and not asking.markers:
+        expand(asking.question, {})  # it can't name a marker then, in any picture
 
 
 def _is_picture(name: str) -> bool:

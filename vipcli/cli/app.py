@@ -33,6 +33,10 @@ def run(arguments: list[str]) -> int:
         raise UsageError(f"{where}{error.format_message().rstrip('.')}{hint}") from None
     except typer.Abort:
         return 130
+    except SystemExit as end:  # typer's own way out where nobody reads any more
+        if isinstance(end.__context__, BrokenPipeError):
+            raise end.__context__ from None
+        raise
     return code if isinstance(code, int) else 0
 
 

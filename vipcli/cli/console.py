@@ -293,7 +293,7 @@ def need_preview() -> None:
     import importlib.util
 
     if importlib.util.find_spec("textual_image") is None:
-        raise MissingExtra("--show", "textual-image")
+        raise MissingExtra("--show", "'vipcli[show]'")
 
 
 def preview(picture: np.ndarray) -> None:

@@ -18,6 +18,7 @@ from vipcli.errors import MissingExtra, UsageError, VipError, quote
 __all__ = ["add_to", "serve"]
 
 _SAFETY, _ALONE = "Who may ask, and about what", "Without you"
+_PORT = 8765
 _NEEDED = ("fastapi", "prometheus_client", "uvicorn")
 
 
@@ -31,7 +32,7 @@ def serve(
     host: Annotated[
         str, typer.Option("--host", metavar="ADDRESS", help="Listen here; beyond 127.0.0.1 it needs a token")
     ] = "127.0.0.1",
-    port: Annotated[int, typer.Option("--port", metavar="N", help="8765; 0 takes any that is free")] = 8765,
+    port: Annotated[int | None, typer.Option("--port", metavar="N", help="8765; 0 takes any that is free")] = None,
     token: Annotated[
         str | None,
         typer.Option(
@@ -85,6 +86,10 @@ def serve(
 
     from vipcli.cli import background as others
 
+    if status and stop:
+        raise UsageError("--status and --stop: one of them")
+    if no_port and port is not None:
+        raise UsageError(f"--no-port and --port {port}: one of them")
     if status or stop:
         return others.show_running() if status else others.stop_running(quiet=quiet)
     if not all(map(importlib.util.find_spec, _NEEDED)):
@@ -118,7 +123,8 @@ def serve(
         log=console.note if verbose else None,
     )
     weights = identity(resolve(name))
-    listening = None if no_port else listen(host, port)  # before the model is loaded, which may take minutes
+    # Before the model is loaded, which may take minutes.
+    listening = None if no_port else listen(host, _PORT if port is None else port)
     helpers = Helpers()
     try:
         helpers.begin()  # beside the model's loading

@@ -8,7 +8,7 @@ import warnings
 from typing import TYPE_CHECKING, Any
 
 from vipcli.cli import console
-from vipcli.errors import UsageError, VipError, quote
+from vipcli.errors import UsageError, VipError
 
 if TYPE_CHECKING:
     from vipcli.batch import Facts, Item, Source
@@ -56,8 +56,6 @@ def dry_run(
         console.line(f"  {request.prompt!r}")
         if item.image is not None:
             _show(item, facts)
-    if not shown and not failed:
-        raise UsageError(f"{quote(source.name)} holds no picture that could be asked about")
     return 3 if failed else 0
 
 

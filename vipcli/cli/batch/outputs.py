@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -52,8 +52,11 @@ def outputs_of(output: str | None, html: str | None, annotated: str | None, sour
             raise UsageError(f"{quote(str(one))}: is a folder; name a file in it")
         if not one.absolute().parent.is_dir():
             raise UsageError(f"{quote(str(one))}: there is no folder {quote(str(one.parent))}")
-        if not os.access(one.absolute().parent, os.W_OK):
-            raise UsageError(f"{quote(str(one))}: its folder is write-protected")
+        try:
+            with tempfile.TemporaryFile(dir=one.absolute().parent):
+                pass
+        except OSError as error:
+            raise UsageError(f"{quote(str(one))}: nothing can be written in its folder: {error.strerror}") from None
         if source.path is not None and source.path.is_file() and one.exists() and one.samefile(source.path):
             raise UsageError(f"{quote(str(one))}: that is the source itself; name another file")
         if one.absolute() in [other.absolute() for other in given[:number]]:

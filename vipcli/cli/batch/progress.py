@@ -68,7 +68,7 @@ def show_progress(
 
 
 def _summarize(tally: _Tally, output: Path) -> None:
-    before = f", {tally.skipped} were answered before" if tally.skipped else ""
+    before = f", {tally.skipped} answered before" if tally.skipped else ""
     failed = f", {tally.failed} failed (the same command tries them again)" if tally.failed else ""
     took = f" in {tally.seconds:.1f} s: {tally.rates}" if tally.answered + tally.failed else ""
     console.note(f"vip: {tally.answered} answered{failed}{before}{took}; {quote(str(output))}")

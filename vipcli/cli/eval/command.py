@@ -77,7 +77,7 @@ def evaluate(
         typer.Option(metavar="A B", help="Two RESULTS folders, item by item", rich_help_panel=_SCORING),
     ] = None,
     output: Annotated[
-        Path | None,
+        str | None,
         typer.Option("--output", "-o", metavar="RESULTS", help="A folder for all of it", rich_help_panel=_OUTPUT),
     ] = None,
     max_new_tokens: Annotated[
@@ -118,20 +118,23 @@ def evaluate(
     from vipcli.cli.eval.judged import judging_of
     from vipcli.cli.eval.planning import plan_of
 
+    if output == "":  # as a path that is the current folder
+        raise UsageError("--output: the path is empty")
+    folder = None if output is None else Path(output)
     if compare is not None:
         if task is not None:
             raise UsageError("--compare A B goes alone: it reads two RESULTS folders of vip eval")
-        return show_comparison(*compare, output)
+        return show_comparison(*compare, folder)
     if task is None:
         raise UsageError("no task: name one, like vip eval synthetic -o results/ (see vip eval --help)")
-    if output is None:
+    if folder is None:
         raise UsageError("no output: name a folder for the results, like -o results/")
     plan = plan_of(task, data, split, limit, style, max_new_tokens, styles=styles, control=control)
     judging = judging_of(judge, judge_model, judge_runs)
     if score is not None:
-        return score_given(plan, score, judging, output, quiet=quiet)
+        return score_given(plan, score, judging, folder, quiet=quiet)
     from vipcli.cli.eval.asking import Answerer, ask_plan
 
     placing = {"device": device, "dtype": dtype, "device_map": device_map, "load_in": load_in}
     answerer = Answerer(model, engine, workers, placing, batch_size, system, prompt_style)
-    return ask_plan(plan, answerer, judging, output, quiet=quiet, verbose=verbose)
+    return ask_plan(plan, answerer, judging, folder, quiet=quiet, verbose=verbose)

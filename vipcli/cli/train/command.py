@@ -106,6 +106,11 @@ def _dry_run(prepared: Prepared) -> int:
     from vipcli.images import save_picture
     from vipcli.training import contact_sheet, preview
 
+    output = prepared.settings.output
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"output {quote(str(output))}: can't be written: {error.strerror}") from None
     drawn = preview(prepared, _SHOWN)
     for number, (sample, encoded) in enumerate(drawn, 1):
         learnt = sum(label >= 0 for label in encoded.labels)
@@ -114,12 +119,7 @@ def _dry_run(prepared: Prepared) -> int:
             for turn in turns:
                 console.line(f"   {turn.question}")
                 console.line(f"      {turn.answer}")
-    output = prepared.settings.output
     sheet = output / "samples.png"
-    try:
-        output.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UsageError(f"output {quote(str(output))}: can't be written: {error.strerror}") from None
     save_picture(contact_sheet([sample for sample, _ in drawn]), sheet)
     for kind, sources in (("learnt from", prepared.sources), ("held out", prepared.held_out)):
         counts = ["without end" if source.count is None else f"{source.count:,}" for source in sources]
