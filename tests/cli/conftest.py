@@ -8,8 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from chat.scripted import Scripted
+from cli.chatting import MUSHROOM
 
+from vipcli.chat import ChatSession
 from vipcli.cli import main
+from vipcli.images import open_picture
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
@@ -60,3 +64,21 @@ def endless(tmp_path):
     (folder / "config.json").write_text(json.dumps(config))
     (folder / "generation_config.json").write_text("{}")
     return folder
+
+
+@pytest.fixture
+def chat(vip, meadow):
+    """``chat(line, ...)`` -> Outcome of a chat about the meadow, whose marker ``it`` is on the mushroom."""
+
+    def run(*lines, arguments=()):
+        return vip("chat", meadow, "--box", f"it={MUSHROOM}@red", "-m", "tiny", *arguments, stdin="\n".join(lines))
+
+    return run
+
+
+@pytest.fixture
+def scripted(meadow):
+    """A conversation about the meadow in which every answer is yes."""
+    session = ChatSession(Scripted())
+    session.show(open_picture(meadow), str(meadow), [f"it={MUSHROOM}@red"])
+    return session

@@ -15,6 +15,9 @@ from PIL import Image
 
 from vipcli.markers import Marker, parse
 
+EXAMPLES = Path(__file__).parents[2] / "examples"
+MEADOW = EXAMPLES / "meadow.png"
+MUSHROOM = (440, 118), (520, 200), (598, 283)
 XY = tuple[float, float]
 
 
@@ -189,3 +192,15 @@ def sent_picture(message: dict[str, Any]) -> tuple[str, bytes, list[str]]:
     (part,) = [part for part in message["content"] if part["type"] == "image_url"]
     head, data = part["image_url"]["url"].split(",", 1)
     return head.removeprefix("data:").removesuffix(";base64"), base64.b64decode(data), part["markers"]
+
+
+def all_kinds(page: Page) -> None:
+    """Draw one of each kind on the meadow."""
+    page.draw("box", (440, 118), (500, 160), (598, 283))
+    page.draw("ellipse", (60, 50), (100, 90), (260, 210))
+    page.draw("arrow", (330, 60), (300, 100), (250, 130))
+    page.draw("point", (140, 350))
+    page.draw("triangle", (300, 300), (350, 350), (380, 380))
+    page.draw("contour", (60, 290), (150, 285), (230, 365), (215, 455), (70, 455), (60, 300))
+    page.draw("mask", (440, 400), (500, 430), (560, 400))
+    page.draw("scribble", (300, 240), (330, 220), (350, 260), (380, 230), (420, 270))
