@@ -60,9 +60,12 @@ def main() -> None:
                 else (text_at, before_text, text.num_hidden_layers)
             )
             name = f"{head}.layers.{number + (after - before) * (number >= at)}.{tail}"
-        if name.endswith("fc2.weight"):  # new neurons are read at random and say nothing
-            torch.nn.init.zeros_(fresh[name])
-        fresh[name][tuple(map(slice, value.shape))] = value
+        place = fresh[name]
+        if ".fc1." in name or ".fc2." in name:  # new neurons are read at random and say nothing
+            if ".fc2.weight" in name:
+                torch.nn.init.zeros_(place)
+            place = place[tuple(map(slice, value.shape))]
+        place.copy_(value)
     seeing, reading = model.model.vision_tower.encoder.layers, model.model.language_model.layers
     for layers, at, before, outputs in (
         (seeing, vision_at, before_tower, ("out_proj", "fc2")),

@@ -46,5 +46,8 @@ def test_a_follow_up_reads_only_what_is_new(engine: LocalEngine) -> None:
 
 
 def test_layers_that_four_bits_do_not_divide_are_refused_in_one_sentence() -> None:
-    with pytest.raises(UsageError, match=r"--load-in 4bit: .* a multiple of 64 wide; one of this model's is 160$"):
+    with pytest.raises(
+        UsageError,
+        match=r"^--load-in 4bit: on a CPU layers must be a multiple of 64 wide, and .* is 160$",
+    ):
         open_engine("tiny", load_in="4bit", device="cpu")

@@ -13,8 +13,7 @@ from PIL import Image
 from server.page_driver import MEADOW, MUSHROOM, all_kinds, sent_picture
 
 from vipcli.images import open_picture
-from vipcli.markers import Mask, assign, draw, parse
-from vipcli.markers import render as written
+from vipcli.markers import Mask, assign, draw, parse, render
 
 SQUARE = (255, 0, 90)  # a colour that is nowhere else in the window
 
@@ -107,7 +106,7 @@ def test_every_tool_makes_its_marker_in_the_colour_that_vip_would_choose(meadow)
         assert np.abs(np.subtract(near[kind], wanted)).max() <= off, kind
     assert markers[2].anchor[0] < 260, "the tip is where the mouse let go"
     assert len(markers[7].points) == 5
-    plain = [parse(f"{written(marker).split('@')[0]}", (640, 480)) for marker in markers]
+    plain = [parse(f"{render(marker).split('@')[0]}", (640, 480)) for marker in markers]
     chosen = [marker.color.name for marker in assign(open_picture(MEADOW), plain)]
     assert [marker.color.name for marker in markers] == chosen
     assert meadow.texts(".choose .name") == [f"@{number}" for number in range(1, 9)]

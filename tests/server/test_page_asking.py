@@ -16,8 +16,7 @@ from server.serving import serving, wait_for
 
 from vipcli import VipWarning, mark
 from vipcli.images import open_picture
-from vipcli.markers import named, parse
-from vipcli.markers import render as written
+from vipcli.markers import named, parse, render
 from vipcli.prompt import expand
 
 GIVE = """(({data, name, type, drop}) => {
@@ -179,7 +178,7 @@ def test_what_the_model_sees_the_marked_picture_and_the_transcript_can_be_had(me
         assert np.array_equal(open_picture(saved("meadow-marked.png")), mark(MEADOW, meadow.markers()).picture)
     text = saved("meadow-chat.md").read_text()
     assert "Model: tiny" in text
-    assert f"- `{written(meadow.markers()[0])}`" in text
+    assert f"- `{render(meadow.markers()[0])}`" in text
     assert "**What is @1?**\n\na mushroom\n" in text
 
 

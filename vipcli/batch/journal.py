@@ -131,7 +131,7 @@ class Journal:
             changed = [
                 f"{key} was {_said(before.get(key))} and is {_said(self._job.get(key))}"
                 for key in {**before, **self._job}
-                if before.get(key) != self._job.get(key)
+                if _said(before.get(key)) != _said(self._job.get(key))
             ]
             if changed:
                 raise UsageError(

@@ -94,10 +94,12 @@ def open_source(
         raise UsageError(f"--images goes with a list or annotations, not with {shown}")
     if asking.question is not None and _has_doubtful_names(asking, source):
         check_template(source.items())
-    if next(source.items(), None) is None:
+    # Annotations, which may be large, aren't read only to see whether there are any.
+    if source.form is None and next(source.items(), None) is None:
         chosen = " that --include and --exclude let through" if include or exclude else ""
         whose = source.name if name == "-" else shown
-        raise UsageError(f"{whose} holds {'no picture' if is_folder else 'nothing to ask about'}{chosen}")
+        deeper = " (--recursive looks into the folders in it)" if is_folder and not recursive else ""
+        raise UsageError(f"{whose} holds {'no picture' if is_folder else 'nothing to ask about'}{chosen}{deeper}")
     return source
 
 
@@ -114,7 +116,7 @@ def _of_pictures(names: Sequence[str], asking: Asking) -> Source:
     for one in names:
         if not _is_picture(one) and (one == "-" or os.path.isdir(one) or Path(one).suffix.lower() in _LISTS):
             raise UsageError(f"{quote(one)}: is no picture; what isn't a picture is a SOURCE of its own")
-    _need_question(asking, "a picture")
+    _check_question(asking, "a picture")
     return Source(f"{len(names)} pictures", None, lambda: _pictures(names, asking))
 
 
@@ -124,7 +126,7 @@ def _of_stdin(folder: Path | None, asking: Asking) -> Source:
         return _requests(name, None, lambda: read_requests(lines, name, folder, asking), asking)
     if next((line.lstrip().startswith("{") for line in lines if line.strip()), False):
         return _json_lines(name, None, lambda: lines, name, folder, asking)
-    _need_question(asking, "a list of pictures")
+    _check_question(asking, "a list of pictures")
     return Source(name, None, lambda: _listed(lines, folder, asking))
 
 
@@ -135,10 +137,10 @@ def _of_path(name: str, asking: Asking, folder: Path | None, choice: _Choice) ->
     if not os.path.isdir(path) and not os.path.isfile(path):
         raise UsageError(f"{quote(name)}: is a pipe or a device, which can't be read twice; for standard input write -")
     if form := recognise(path):
-        _need_question(asking, f"{quote(name)} ({form.name})", annotated=True)
+        _check_question(asking, f"{quote(name)} ({form.name})", annotated=True)
         return Source(name, path, lambda: _annotated(form.read(path, folder), asking), form)
     if os.path.isdir(path):
-        _need_question(asking, quote(name))
+        _check_question(asking, quote(name))
         return Source(name, path, lambda: _folder(path, asking, choice))
     base = folder or path.parent
     if is_request_file(path):
@@ -150,7 +152,7 @@ def _of_path(name: str, asking: Asking, folder: Path | None, choice: _Choice) ->
     if suffix in (".jsonl", ".ndjson"):
         return _json_lines(name, path, lambda: read_lines(path), path.name, base, asking)
     if suffix == ".txt":
-        _need_question(asking, quote(name))
+        _check_question(asking, quote(name))
         return Source(name, path, lambda: _listed(read_lines(path), base, asking))
     raise UsageError(
         f"{quote(name)} is no source that vip knows: use a folder, pictures, a .jsonl, .csv or .txt list, or the "
@@ -191,11 +193,12 @@ def _requests(name: str, path: Path | None, read: Callable[[], Iterator[Item | B
     return Source(name, path, read, requests=True)
 
 
-def _need_question(asking: Asking, name: str, *, annotated: bool = False) -> None:
+def _check_question(asking: Asking, name: str, *, annotated: bool = False) -> None:
+    """Raise `UsageError` where there is no question, or it names a marker where none can be."""
     if asking.question is None:
         raise UsageError(f'{name} has no questions of its own: give one, like -q "What is this?"')
     if not annotated and not asking.markers:
-        expand(asking.question, {})  # it can't name a marker then, in any picture
+        expand(asking.question, {})
 
 
 def _is_picture(name: str) -> bool:

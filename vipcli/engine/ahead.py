@@ -73,10 +73,8 @@ class Ahead:
         return seen
 
     def look(self, squares: Mapping[bytes, Any]) -> dict[bytes, torch.Tensor]:
-        """As `Eyes.look`. Whoever would only wait for the other thread does some of its work meanwhile."""
+        """As `Eyes.look`; waits for what is being looked at."""
         coming = {picture: self.begin(picture, square) for picture, square in squares.items()}
-        while not all(seen.done() for seen in coming.values()) and self._see_some(wait=False):
-            pass
         return {picture: seen.result() for picture, seen in coming.items()}
 
     @contextmanager
@@ -98,21 +96,12 @@ class Ahead:
     @torch.inference_mode()
     def _run(self) -> None:
         torch.set_num_threads(self._half)  # or oneDNN, which asks OpenMP, has as many here as there are cores
-        while self._see_some(wait=True):
-            pass
-
-    def _see_some(self, wait: bool) -> bool:
-        """Look at some of those that are wanted; whether there were any."""
-        some = self._next(wait)
-        try:
-            self._see(some)
-        except BaseException as error:  # whoever wants to have seen them must know
-            for one in some:
-                if not one.seen.done():
+        while some := self._next():
+            try:
+                self._see(some)
+            except BaseException as error:  # whoever wants to have seen them must know
+                for one in some:
                     one.seen.set_exception(error)
-            if not isinstance(error, Exception):  # Ctrl-C
-                raise
-        return bool(some)
 
     def _see(self, some: list[_Wanted]) -> None:
         try:
@@ -129,9 +118,9 @@ class Ahead:
         for one in some:
             one.seen.set_result(found[one.picture])
 
-    def _next(self, wait: bool) -> list[_Wanted]:
-        """As many as are wanted and are looked at together. wait: for one at least; none: it is the end."""
-        some = [self._wanted.get()] if wait else []
+    def _next(self) -> list[_Wanted]:
+        """As many as are waiting and are looked at together, one at least; none: it is the end."""
+        some = [self._wanted.get()]
         while len(some) < self._eyes.together:
             try:
                 some.append(self._wanted.get_nowait())

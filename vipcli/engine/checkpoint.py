@@ -1,4 +1,7 @@
-"""A checkpoint's files: its configuration and class, its weights held against their own headers, its processor."""
+"""A checkpoint's files: its configuration and class, its weights held against their own headers, its processor.
+
+All of it is foreign data: whatever reading or running it raises becomes one sentence (`in_one_sentence`).
+"""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ from vipcli.prompt import Template
 
 __all__ = ["Outline", "load", "outline"]
 
-_BLOCK = 64  # numbers that bitsandbytes gives a scale of their own in 4 bits
+_BLOCK = 64  # numbers that share a scale in 4 bits: bitsandbytes on a CPU wants whole ones in each row
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ def load(
             "ignore_mismatched_sizes": True,
         }
         if load_in is not None:
-            options["quantization_config"] = _quantization(load_in, placement.dtype, config)
+            options["quantization_config"] = _quantization(load_in, placement, config)
         if device_map is not None or load_in is not None or target.type != "cpu":
             options["device_map"] = device_map or {"": target}
         if device_map is None and load_in is None:
@@ -140,20 +140,21 @@ def _check_memory(model: Model, placement: Placement) -> None:
         )
 
 
-def _quantization(load_in: str, kind: torch.dtype, config: Any) -> Any:
+def _quantization(load_in: str, placement: Placement, config: Any) -> Any:
     if load_in not in ("8bit", "4bit"):
         raise UsageError(f"--load-in {quote(load_in)}: use 8bit or 4bit")
     if importlib.util.find_spec("bitsandbytes") is None:
         raise MissingExtra(f"--load-in {load_in}", "bitsandbytes")
     if load_in == "8bit":
         return transformers.BitsAndBytesConfig(load_in_8bit=True)
-    parts = [config.get_text_config(), getattr(config, "vision_config", None)]
-    widths = [getattr(part, name, None) for part in parts for name in ("hidden_size", "intermediate_size")]
-    odd = [width for width in widths if isinstance(width, int) and width % _BLOCK]
-    if odd:
-        raise UsageError(
-            f"--load-in 4bit: bitsandbytes wants layers that are a multiple of {_BLOCK} wide; one of this model's is "
-            f"{odd[0]}"
-        )
+    if placement.device.type == "cpu":
+        parts = [config.get_text_config(), getattr(config, "vision_config", None)]
+        widths = [getattr(part, name, None) for part in parts for name in ("hidden_size", "intermediate_size")]
+        odd = [width for width in widths if isinstance(width, int) and width % _BLOCK]
+        if odd:
+            raise UsageError(
+                f"--load-in 4bit: on a CPU layers must be a multiple of {_BLOCK} wide, and one of this model's is "
+                f"{odd[0]}"
+            )
     logging.getLogger("bitsandbytes").setLevel(logging.ERROR)  # it tells of kernels that it would rather have
-    return transformers.BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_compute_dtype=kind)
+    return transformers.BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_compute_dtype=placement.dtype)

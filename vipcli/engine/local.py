@@ -113,7 +113,7 @@ class LocalEngine:
         """Forget what was read and seen, as if nothing had been asked yet."""
         self.eyes.forget()
         self._memory = Memory()
-        self._last_prompt = None
+        self._last_prompt = self._last_square = None
 
     def prepare(self, request: Request) -> dict[str, torch.Tensor]:
         """The tensors of a request: ``input_ids`` (1, tokens), ``attention_mask``, ``pixel_values`` (1, 3, side, side).
@@ -126,15 +126,16 @@ class LocalEngine:
 
     def _prompt(self, request: Request) -> Prompt:
         """The tokens of a request, remembered as `_square` is: who asks for its `room` asks it next."""
-        last, picture = self._last_prompt, request.picture
-        if (
-            last is None
-            or (last[0].prompt, last[0].fit) != (request.prompt, request.fit)
-            or last[0].picture is not picture
-        ):
-            last = request, self._tokenized(request)
-            self._last_prompt = None if picture is not None and picture.flags.writeable else last
-        return last[1]
+        picture = request.picture
+        if self._last_prompt is not None:
+            last, prompt = self._last_prompt
+            if last.picture is picture and (last.prompt, last.fit) == (request.prompt, request.fit):
+                return prompt
+        prompt = self._tokenized(request)
+        # A foreign model's holds tensors of its device, and an array that can be written to may become another picture.
+        keeps = self._image_tokens is not None and (picture is None or not picture.flags.writeable)
+        self._last_prompt = (request, prompt) if keeps else None
+        return prompt
 
     def _tokenized(self, request: Request) -> Prompt:
         """The tokens of a request, what the model may not have seen yet still to be made into tensors."""

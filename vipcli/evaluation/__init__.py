@@ -4,8 +4,8 @@ A task of `tasks` reads `cases`, whose regions are marked in one of the `styles`
 `vipcli.batch`, which makes them ready by `preparing`. `answers` holds what was said against the truth (`letters`,
 `numerals`), `judging` and `captions` where words are to be weighed; `official` reads and writes the file of the
 ViP-Bench server. `lines` are what it comes to: `results` counts them, `statistics` says how surely, `comparing` holds
-two runs side by side, `tables`, `report` and `writing` are what is written. `exam` asks the scenes of the embedded
-model, and `scoring` sits it one question at a time.
+two runs side by side, `tables`, `report` and `writing` are what is written. `exam` asks the embedded
+model the `questions` of its scenes, and `scoring` sits it one at a time.
 """
 
 from __future__ import annotations

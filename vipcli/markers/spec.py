@@ -110,7 +110,7 @@ def render(marker: Marker) -> str:
 
 
 def written(marker: Marker) -> str:
-    """A marker as `render` does, but to a thousandth of a pixel, and where it lies of a mask that has no text."""
+    """A marker as `render` writes it, but to a thousandth of a pixel; of a mask that has no text, where it lies."""
     if isinstance(marker, Mask) and marker.bitmap is not None:
         x1, y1, x2, y2 = marker.bounds
         return render(replace(marker, file=marker.file or f"within {x1:g},{y1:g},{x2:g},{y2:g}"))

@@ -2,7 +2,8 @@
 
 They train and judge the embedded model and serve as examples. Everything follows from a seed. art (the drawings),
 composing (scenes of them), marking (markers on things, as in the paper's training data), facts (what is true of a
-scene: the questions that can be asked of it, and their answers).
+scene: the questions that can be asked of it, and their answers) by way of placing (where things lie, how large they
+are).
 """
 
 from __future__ import annotations

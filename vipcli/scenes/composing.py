@@ -67,7 +67,8 @@ def compose(
     names: Sequence[str] = THINGS,
     look: Look = PLAIN,
 ) -> Scene:
-    """Draw a scene of `size` (width, height) with up to `count` things out of `names`, different unless `look` has it.
+    """Draw a scene of `size` (width, height) with up to `count` things out of `names`, different unless `look` has it
+    or a name comes twice.
 
     The things keep clear of each other; fewer than `count` are placed where there is no room for more.
     """

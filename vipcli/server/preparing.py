@@ -6,7 +6,6 @@ The prompt is that of ``vip ask``, character by character.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 from vipcli.engine import Engine, Request
 from vipcli.errors import PromptError
@@ -17,9 +16,6 @@ from vipcli.prompt import render as render_prompt
 from vipcli.server.asked import Asked
 from vipcli.server.looking import Looked
 from vipcli.server.options import Options
-
-if TYPE_CHECKING:
-    pass
 
 __all__ = ["Prepared", "prepare"]
 

@@ -189,6 +189,7 @@ class _Heads(nn.Module):
         there = ~extent.isnan().any(-1)
         if there.any():
             far = (self.extent(hidden).flatten(0, 1)[there] - extent[there]).abs()
+            # Of two things that differ least the larger one is told at a size that is right to a tenth.
             loss = loss + far[:, :4].mean(0).sum() + 3 * far[:, 4].mean()
             right["extent"], right["size"] = far[:, :4].mean().detach(), far[:, 4].mean().detach()
         return loss, right

@@ -140,7 +140,7 @@ def look_up(
         spread = ((boxes - middle[:, None])[..., :4].abs() * share).sum((1, 2))
         single = its_same.any(1) & (spread < 0.01)  # one thing, not several that are marked alike
         far = (found[name](hidden[asked][single]) - middle[single]).abs().sum(0) / single.sum().clamp(min=1)
-        loss = loss + far[:4].sum() + 2 * far[4]
+        loss = loss + far[:4].sum() + 2 * far[4]  # see `Heads`: sizes must be righter than places
         right[f"box_{name}"], right[f"size_{name}"] = far[:4].mean().detach(), far[4].detach()
         right[f"found_{name}"] = (probability.exp() > 0.5).float().mean().nan_to_num().detach()
     return loss, right

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,6 +51,8 @@ def outputs_of(output: str | None, html: str | None, annotated: str | None, sour
     for number, one in enumerate(given):
         if one.is_dir() and one is not found.annotated:
             raise UsageError(f"{quote(str(one))}: is a folder; name a file in it")
+        if one.is_file() and not os.access(one, os.W_OK):
+            raise UsageError(f"{quote(str(one))}: is write-protected")
         if not one.absolute().parent.is_dir():
             raise UsageError(f"{quote(str(one))}: there is no folder {quote(str(one.parent))}")
         try:

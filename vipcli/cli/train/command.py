@@ -106,12 +106,12 @@ def _dry_run(prepared: Prepared) -> int:
     from vipcli.images import save_picture
     from vipcli.training import contact_sheet, preview
 
+    drawn = preview(prepared, _SHOWN)
     output = prepared.settings.output
     try:
         output.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UsageError(f"output {quote(str(output))}: can't be written: {error.strerror}") from None
-    drawn = preview(prepared, _SHOWN)
     for number, (sample, encoded) in enumerate(drawn, 1):
         learnt = sum(label >= 0 for label in encoded.labels)
         console.line(f"{number}: {len(encoded.ids)} tokens, {learnt} of them learnt")
