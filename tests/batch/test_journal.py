@@ -131,7 +131,7 @@ def test_another_job_is_refused_and_says_what_differs(path):
     fill(path, [row("a")])
     before = path.read_bytes()
     sentence = refused(path, {"model": "7b", "system": "Hm\x1b[2J"})
-    assert "has the answers of another job (model was tiny and is 7b; system was None and is Hm\\x1b[2J)" in sentence
+    assert "has the answers of another job (model was tiny and is 7b; system was not set and is Hm\\x1b[2J)" in sentence
     assert "seed was not set and is 4" in refused(path, {**JOB, "seed": "4"})
     assert path.read_bytes() == before
     fill(path, [row("b")])

@@ -36,7 +36,7 @@ def journal(folder: Path, *rows: Mapping[str, Any]) -> Path:
 
 
 def opened(folder: Path, files: dict[str, str], asking: Asking | None = None) -> Source:
-    return open_source([str(write(folder, files) / next(iter(files)))], asking or Asking("What is @1?"))
+    return open_source([str(write(folder, files) / next(iter(files)))], asking or Asking("What is this?"))
 
 
 def lines(path: Path) -> list[dict[str, Any]]:

@@ -271,5 +271,5 @@ def test_the_real_thing_killed_interrupted_and_ended_finishes_with_every_item_on
             time.sleep(0.01)
     done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert "were answered before" in done.stderr
+    assert "answered before" in done.stderr
     assert sorted(row["id"] for row in written(out)) == sorted(names)

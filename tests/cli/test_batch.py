@@ -141,7 +141,7 @@ CHANGED = {
     "another temperature": (["--temperature", "0.5"], "another job (temperature was 0.0 and is 0.5)"),
     "another length": (["--max-new-tokens", "9"], "(max_new_tokens was 512 and is 9)"),
     "another fit": (["--fit", "crop"], "(fit was pad and is crop)"),
-    "a system line": (["--system", "Hm."], "(system was None and is Hm.)"),
+    "a system line": (["--system", "Hm."], "(system was not set and is Hm.)"),
     "plates": (["--tags"], "(tags was False and is True)"),
     "another type": (["--dtype", "bfloat16"], "(dtype was auto and is bfloat16)"),
     "another model": (["-m", "{copy}"], "(model was tiny and is "),

@@ -123,7 +123,7 @@ def test_another_model_or_setting_needs_another_folder(own: Path, tmp_path: Path
     vip("eval", own, "-m", "tiny", "-o", tmp_path / "results")
     done = vip("eval", own, "-m", "tiny", "-o", tmp_path / "results", "--system", "Answer.")
     assert done.code == 2
-    assert "has the answers of another job (system was None and is Answer.)" in done.err
+    assert "has the answers of another job (system was not set and is Answer.)" in done.err
 
 
 def test_answers_from_elsewhere_are_scored_as_ours(own: Path, tmp_path: Path, vip: Vip) -> None:

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from vipcli.batch.recording import Event as Event
     from vipcli.batch.runner import run as run
     from vipcli.batch.sources import Source as Source
+    from vipcli.batch.sources import check_not_empty as check_not_empty
     from vipcli.batch.sources import open_source as open_source
     from vipcli.batch.tables import need_pyarrow as need_pyarrow
     from vipcli.batch.workers import Workers as Workers
@@ -58,7 +59,7 @@ __getattr__, __all__ = door(
         "preparing": ("Facts", "marked_picture", "prepare"),
         "recording": ("Event",),
         "runner": ("run",),
-        "sources": ("Source", "open_source"),
+        "sources": ("Source", "check_not_empty", "open_source"),
         "tables": ("need_pyarrow",),
         "workers": ("Workers", "cores"),
     },

@@ -23,7 +23,7 @@ from vipcli.images import PICTURE_SUFFIXES
 from vipcli.markers.formats import AnnotatedPicture, Format, Problem, Rle, recognise
 from vipcli.prompt import expand
 
-__all__ = ["Source", "open_source"]
+__all__ = ["Source", "check_not_empty", "open_source"]
 
 _LISTS = frozenset([".csv", ".json", ".jsonl", ".ndjson", ".txt", ".xml", ".yaml", ".yml"])
 
@@ -72,7 +72,7 @@ def open_source(
 
     names: one folder, manifest, annotation file, request file or ``-`` (paths or JSON lines on standard input), or
     pictures. recursive, include, exclude: which pictures of a folder. images: where the pictures of a list or of
-    annotations lie. Raises `UsageError` where it can't be one, holds nothing, or can't be asked like that.
+    annotations lie. Raises `UsageError` where it can't be one, or can't be asked like that.
     """
     if any(not name for name in names):
         raise UsageError("SOURCE: the path is empty")
@@ -94,13 +94,22 @@ def open_source(
         raise UsageError(f"--images goes with a list or annotations, not with {shown}")
     if asking.question is not None and _has_doubtful_names(asking, source):
         check_template(source.items())
-    # Annotations, which may be large, aren't read only to see whether there are any.
-    if source.form is None and next(source.items(), None) is None:
-        chosen = " that --include and --exclude let through" if include or exclude else ""
-        whose = source.name if name == "-" else shown
-        deeper = " (--recursive looks into the folders in it)" if is_folder and not recursive else ""
-        raise UsageError(f"{whose} holds {'no picture' if is_folder else 'nothing to ask about'}{chosen}{deeper}")
     return source
+
+
+def check_not_empty(source: Source, *, chosen: bool, recursive: bool) -> None:
+    """Raise `UsageError` where `source` has no items. chosen: whether globs choose among its pictures.
+
+    Annotations, which may be large, aren't read only for that.
+    """
+    if source.form is not None or next(source.items(), None) is not None:
+        return
+    sentence = f"{quote(source.name)} holds nothing to ask about"
+    if source.path is not None and source.path.is_dir():
+        globs = " that --include and --exclude let through" if chosen else ""
+        deeper = "" if recursive else " (--recursive looks into the folders in it)"
+        sentence = f"{quote(source.name)} holds no picture{globs}{deeper}"
+    raise UsageError(sentence)
 
 
 @dataclass(frozen=True)

@@ -148,7 +148,19 @@ def batch(
     vip batch photos/ -o answers.jsonl -q "What is in the picture?"
     vip batch instances.json -o answers.jsonl -q "Is @1 a {label}?" --html report.html
     """
-    from vipcli.batch import Asking, Facts, Journal, MarkerText, Work, Workers, cores, open_source, run, run_on_ray
+    from vipcli.batch import (
+        Asking,
+        Facts,
+        Journal,
+        MarkerText,
+        Work,
+        Workers,
+        check_not_empty,
+        cores,
+        open_source,
+        run,
+        run_on_ray,
+    )
     from vipcli.cli.batch.dry_run import dry_run
     from vipcli.cli.batch.engines import batch_size_of, check_engine, open_engine_for_batch, weights_of
     from vipcli.cli.batch.outputs import outputs_of, write_outputs
@@ -173,6 +185,7 @@ def batch(
         exclude=exclude or (),
         images=images,
     )
+    check_not_empty(source, chosen=bool(include or exclude), recursive=recursive)
     style: dict[str, Any] = {"system": system, "prompt_style": prompt_style_of(settings, prompt_style)}
     options = answer_options(
         settings, fit, max_new_tokens=max_new_tokens, temperature=temperature, top_p=top_p, seed=seed
