@@ -3,7 +3,7 @@
 What changing the markers means for the prompt: the model sees one picture, the present one, and it stands in the first
 question that was asked about it. Turns before that are kept as text, each phrase as it was when it was asked, without a
 picture; the question that carries the changed picture begins by saying so (`CHANGED`, `ANOTHER_PICTURE`), on a line of
-its own: before the question on the same line the embedded model is right in 80 of 100 cases, so in 93. Put the other
+its own: before the question on the same line the embedded model is right in 62 of 100 cases, so in 96. Put the other
 way round, with the new picture in the first turn, answers about old markers would claim to be about what it shows: the
 embedded model then repeats the old answer in 24 of 150 cases.
 """
