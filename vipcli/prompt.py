@@ -150,8 +150,8 @@ def expand(question: str, markers: Mapping[str, Marker]) -> str:
         while name not in markers and name.endswith("-"):  # a dash after a name is punctuation
             name = name[:-1]
         if name not in markers:
-            known = "; there is " + ", ".join(f"@{quote(other)}" for other in markers)
-            known = known if markers else ": there are no markers"
+            names = ", ".join(f"@{quote(other)}" for other in markers)
+            known = f"; there is {names}" if names else ": there are no markers"
             raise PromptError(f"the question names @{quote(match[1])}, which no marker is called{known}")
         return referred(name, markers[name]) + match[1][len(name) :]
 

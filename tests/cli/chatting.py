@@ -33,9 +33,3 @@ def in_shell(command):
         text=True,
         timeout=120,
     )
-
-
-def one_line(text):
-    assert text.count("\n") == 1, text
-    assert text.rstrip("\n").isprintable(), text
-    return text.strip()

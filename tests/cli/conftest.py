@@ -82,3 +82,15 @@ def scripted(meadow):
     session = ChatSession(Scripted())
     session.show(open_picture(meadow), str(meadow), [f"it={MUSHROOM}@red"])
     return session
+
+
+@pytest.fixture
+def folder(tmp_path, meadow, pond, monkeypatch):
+    """A meadow, a pond, and what is no picture; the current folder is the one that it lies in."""
+    found = tmp_path / "photos"
+    found.mkdir()
+    shutil.copy(meadow, found)
+    shutil.copy(pond, found)
+    (found / "notes.txt").write_text("none")
+    monkeypatch.chdir(tmp_path)
+    return found

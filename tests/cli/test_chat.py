@@ -6,7 +6,8 @@ import json
 import os
 
 import numpy as np
-from cli.chatting import CHEESE, HOUSE, MUSHROOM, one_line
+from cli.chatting import CHEESE, HOUSE, MUSHROOM
+from cli.test_ask import one_line
 from PIL import Image
 
 

@@ -8,7 +8,8 @@ import time
 
 import numpy as np
 import pytest
-from cli.chatting import MUSHROOM, REPOSITORY, in_shell, one_line, reader
+from cli.chatting import MUSHROOM, REPOSITORY, in_shell, reader
+from cli.test_ask import one_line
 from PIL import Image
 
 from vipcli.chat import ChatSession

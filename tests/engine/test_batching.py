@@ -8,9 +8,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
+from engine.asked import noise
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -41,10 +41,6 @@ class Given:
             return None
         self._shown = False
         return self._jobs.pop() if self._jobs else None
-
-
-def noise(seed: int) -> np.ndarray:
-    return np.random.default_rng(seed).integers(0, 256, (60, 90, 3), dtype=np.uint8)
 
 
 def requests_of(count: int, **options: Any) -> list[Request]:

@@ -8,10 +8,10 @@ from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 import transformers
+from engine.asked import noise
 from engine.checkpoints import copied, llama_tokenizer, random_model
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -25,10 +25,6 @@ from vipcli.errors import ModelError, UsageError
 
 ASKED = "###Human: <image>\nWhat is within the red rectangle?###Assistant:"
 TOLD = "###Human: What is a dog?###Assistant:"
-
-
-def noise(seed: int) -> np.ndarray:
-    return np.random.default_rng(seed).integers(0, 256, (60, 90, 3), dtype=np.uint8)
 
 
 @pytest.fixture(scope="module")

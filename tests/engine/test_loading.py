@@ -17,8 +17,8 @@ import numpy as np
 import pytest
 import torch
 import transformers
+from engine.asked import PICTURE, PROMPT, answer, why
 from engine.checkpoints import (
-    CONTEXT,
     LAYERS,
     PATCH,
     PATCHES,
@@ -34,29 +34,11 @@ from processes import WITH_ITS_OWN_PEAK
 from vipcli.engine import Model, Request, Square, devices, input_square
 from vipcli.engine.checkpoint import weigh
 from vipcli.engine.loading import load
-from vipcli.engine.local import LocalEngine
-from vipcli.errors import MissingExtra, ModelError, PromptError, UsageError, VipError
+from vipcli.errors import MissingExtra, ModelError, UsageError, VipError
 from vipcli.images import CLIP_MEAN
 
 SHARDS = ("model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors")
 INDEX = "model.safetensors.index.json"
-PROMPT = "###Human: <image>\nWhat is this?###Assistant:"
-PICTURE = np.full((30, 50, 3), 200, np.uint8)
-
-
-def why(folder: Path, error: type[VipError] = ModelError, **options: Any) -> str:
-    """The sentence that loading `folder` as a model called ``it`` ends in: one printable line."""
-    with pytest.raises(error) as caught:
-        load(Model("it", folder=folder), **options)
-    assert type(caught.value) is error
-    sentence = str(caught.value)
-    assert sentence.isprintable()
-    assert len(sentence) < 400
-    return sentence
-
-
-def answer(engine: LocalEngine, **options: Any) -> str:
-    return engine.stream(Request(PICTURE, PROMPT, max_new_tokens=8, **options)).finished().text
 
 
 # What loads
@@ -488,75 +470,3 @@ def test_loading_takes_no_second_copy_of_the_weights(
     assert loaded > 300_000_000
     in_flight = 150_000_000
     assert after - before < max(size, loaded) + in_flight
-
-
-# The request
-
-
-def test_a_prompt_that_doesnt_fit_says_by_how_much(checkpoint: Path) -> None:
-    engine = load(Model("it", folder=checkpoint))
-    prompt = engine.prepare(Request(PICTURE, PROMPT))["input_ids"].shape[1]
-    assert engine.prepare(Request(PICTURE, PROMPT, max_new_tokens=CONTEXT - prompt))
-    with pytest.raises(PromptError) as error:
-        engine.stream(Request(PICTURE, PROMPT, max_new_tokens=CONTEXT - prompt + 3))
-    assert str(error.value) == (
-        f"the prompt has {prompt} tokens and the answer may take {CONTEXT - prompt + 3}: 3 too many for this model's "
-        f"context of {CONTEXT}; shorten the question or lower --max-new-tokens"
-    )
-
-
-def test_a_question_of_a_megabyte_is_refused_too_and_cut_nowhere(checkpoint: Path) -> None:
-    engine = load(Model("it", folder=checkpoint))
-    with pytest.raises(PromptError, match=r"the prompt has 10000\d\d tokens and .* too many for this model's context"):
-        engine.stream(Request(PICTURE, PROMPT.replace("What", "x" * 1_000_000)))
-
-
-@pytest.mark.parametrize(
-    ("picture", "prompt"),
-    [(PICTURE, "What is this?"), (PICTURE, "<image><image> What is this?"), (None, "<image> What is this?")],
-)
-def test_a_prompt_with_more_or_fewer_placeholders_than_pictures(picture: Any, prompt: str, checkpoint: Path) -> None:
-    engine = load(Model("it", folder=checkpoint))
-    with pytest.raises(PromptError, match=r"^the prompt doesn't go with the picture: .*<image> tokens"):
-        engine.stream(Request(picture, prompt))
-
-
-class Oddity(Exception):
-    """What nobody knows of."""
-
-
-@pytest.mark.parametrize("error", [TypeError("odd"), AttributeError("odd"), IndexError("odd"), Oddity("odd")])
-def test_whatever_a_foreign_checkpoint_raises_is_one_sentence(
-    error: Exception, checkpoint: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def fail(*_: Any, **__: Any) -> None:
-        raise error
-
-    engine = load(Model("it", folder=checkpoint))
-    monkeypatch.setattr(engine.text, "read", fail)
-    with pytest.raises(ModelError, match=r"^it can't answer: odd$"):
-        answer(engine)
-    monkeypatch.setattr(type(engine.processor.tokenizer), "__call__", fail)
-    monkeypatch.setattr(fail, "tokenizer", engine.model, raising=False)
-    monkeypatch.setattr(engine.model, "bos_token", None, raising=False)
-    with pytest.raises(ModelError, match=r"^it can't take this prompt: odd$"):
-        answer(engine)
-    monkeypatch.setattr(LocalEngine, "__init__", fail)
-    assert why(checkpoint) == "it can't be loaded: odd"
-
-
-def test_stopping_an_answer_and_ctrl_c_are_no_errors_of_the_model(
-    checkpoint: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    engine = load(Model("it", folder=checkpoint))
-    request = Request(PICTURE, PROMPT, max_new_tokens=8)
-    running = engine.stream(request)
-    next(running)
-    running.close()
-
-    def interrupt(*_: Any, **__: Any) -> None:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(engine.text, "read", interrupt)
-    with pytest.raises(KeyboardInterrupt):
-        answer(engine)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
+from engine.asked import noise
 from engine.checkpoints import PATCHES, copied, random_model
 from torch import nn
 
@@ -19,10 +19,6 @@ from vipcli.errors import ModelError
 
 FIRST = "###Human: <image>\nWhat is within the red rectangle?###Assistant:"
 IMAGE_TOKEN = 9  # of the memories below
-
-
-def noise(seed: int) -> np.ndarray:
-    return np.random.default_rng(seed).integers(0, 256, (60, 90, 3), dtype=np.uint8)
 
 
 @pytest.fixture
