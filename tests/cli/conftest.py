@@ -1,7 +1,6 @@
 """A way to run ``vip`` in this process, where torch is loaded once."""
 
 import io
-import json
 import shutil
 import sys
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from pathlib import Path
 import pytest
 from chat.scripted import Scripted
 from cli.chatting import MUSHROOM
+from endless import endless_model
 
 from vipcli.chat import ChatSession
 from vipcli.cli import main
@@ -55,15 +55,7 @@ def pond():
 
 @pytest.fixture
 def endless(tmp_path):
-    """The folder of the embedded model with answers that don't end, and a context that they fit into."""
-    folder = tmp_path / "endless"
-    shutil.copytree(EXAMPLES.parent / "vipcli" / "models" / "tiny", folder)
-    config = json.loads((folder / "config.json").read_text())
-    config["text_config"]["max_position_embeddings"] = 100_000
-    config["text_config"]["eos_token_id"] = None
-    (folder / "config.json").write_text(json.dumps(config))
-    (folder / "generation_config.json").write_text("{}")
-    return folder
+    return endless_model(tmp_path / "endless")
 
 
 @pytest.fixture

@@ -187,7 +187,7 @@ def test_what_was_typed_is_there_the_next_time_and_for_nobody_else(terminal, tmp
 
 @pytest.mark.parametrize("plain", [False, True], ids=["drawn", "plain"])
 def test_ctrl_c_in_mid_answer_keeps_what_came_and_the_chat_goes_on(terminal, endless, tmp_path, plain):
-    flags = ["--temperature", "5", "--max-new-tokens", "60000", *(["--plain"] if plain else [])]
+    flags = ["--max-new-tokens", "60000", *(["--plain"] if plain else [])]
     chat = terminal(*flags, model=endless)
     chat.ready()
     before = len(chat.text())
@@ -261,7 +261,7 @@ def test_ctrl_c_while_the_model_loads_ends_it(terminal):
 
 def test_ctrl_c_ends_a_chat_that_is_piped(endless):
     with subprocess.Popen(
-        [sys.executable, *CHAT, "-m", endless, "--temperature", "5", "--max-new-tokens", "60000"],
+        [sys.executable, *CHAT, "-m", endless, "--max-new-tokens", "60000"],
         cwd=REPOSITORY,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
