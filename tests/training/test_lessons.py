@@ -115,7 +115,7 @@ def test_image_tokens_come_to_lie_near_the_words_for_what_they_show():
     assert not features.grad[~known].any(), "background and strangers have no word"
 
 
-def test_words_learn_to_look_at_what_they_name_and_at_nothing_where_it_isnt():
+def test_words_learn_to_look_at_what_they_name_and_to_tell_of_it_and_at_nothing_where_it_isnt():
     """Four patches: two of a dog that a red arrow marks, one of a cat with a red mask contour, and background."""
     torch.manual_seed(0)
     texts = ["image", "dog", "dogs", "cat", "red", "arrow", "mask", "contour", "bus", "the"]
@@ -131,16 +131,19 @@ def test_words_learn_to_look_at_what_they_name_and_at_nothing_where_it_isnt():
         "extent": torch.tensor([[[0, 0, 0.5, 0.5, -0.69]] * 2 + [[0.6, 0.5, 0.9, 1, -0.95]] + [[torch.nan] * 5]]),
     }
     scores = torch.nn.Parameter(torch.zeros(1, 3, len(asked), len(asked)))
-    hidden, found = torch.randn(1, len(asked), 16), Heads(64, 16).found
-    optimizer = torch.optim.Adam([scores, *found.parameters()], 0.2)
+    hidden, heads = torch.randn(1, len(asked), 16), Heads(64, 16)
+    optimizer = torch.optim.Adam([scores, *heads.found.parameters(), *heads.tells.parameters()], 0.2)
     for step in range(120):
         optimizer.param_groups[0]["lr"] = 0.2 * (1 - step / 120)
-        loss, right = look_up(scores.log_softmax(-1), hidden, found, ids, token["image"], words, patches)
+        loss, right = look_up(scores.log_softmax(-1), hidden, heads, ids, token["image"], words, patches)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
     assert all(right[f"found_{name}"] == 1 for name in LOOKING)
     assert all(right[f"{what}_{name}"] < 0.02 for what in ("box", "size") for name in LOOKING)
+    told = [name for name in right if "_tells_" in name and not name.startswith("color")]  # red marks two things
+    assert len(told) == 4
+    assert all(right[name] == 1 for name in told)
     at = scores.softmax(-1)[0]
     for head, where, its in (
         (0, 10, [2]),  # cat

@@ -19,7 +19,7 @@ from torch.nn import functional
 from vipcli.markers import TRAINED, Marker, coverage
 from vipcli.scenes import COLORS, SHAPES, THINGS, Scene
 
-__all__ = ["IGNORED", "INKS", "LOOKING", "UNMARKED", "Heads", "Patches", "label_patches"]
+__all__ = ["IGNORED", "INKS", "LOOKING", "TOLD", "UNMARKED", "Heads", "Patches", "label_patches"]
 
 INKS = tuple(TRAINED)
 """The colours of markers."""
@@ -122,6 +122,8 @@ def _on_picture(mask: np.ndarray, x: int, y: int, size: tuple[int, int]) -> np.n
 
 LOOKING = ("thing", "color", "shape")
 """What words look for, each with an attention head of its own, in this order."""
+TOLD = {"thing": len(THINGS) + 1, "shape": len(SHAPES) + 1, "color": len(INKS) + 1}
+"""What a word that has found something says of it, and of how many; the last is any other thing, or no marker."""
 _CLASSES = {
     "thing": len(THINGS) + 2,
     "tint": len(COLORS),
@@ -140,15 +142,22 @@ _MOSTLY_NOTHING = ("thing", "ink_shape", "ink_color", "middle")
 class Heads(nn.Module):
     """What is asked of every patch: of what the tower makes of it, and of what the language model reads of it.
 
-    found: what a word that has looked up something says of it, its extent (`vipcli.training.looking`). width,
-    text_width: of tower and language model. The projector keeps of the tower what answers need, and what none needs yet
-    can't be learnt from: told of things and colours alone, it had lost in which row a thing lies.
+    found: what a word that has looked up something says of it, its extent, and tells: what else it says, which thing
+    that is and what marks it (`vipcli.training.looking`). width, text_width: of tower and language model. The projector
+    keeps of the tower what answers need, and what none needs yet can't be learnt from: told of things and colours
+    alone, it had lost in which row a thing lies.
     """
 
     def __init__(self, width: int, text_width: int) -> None:
         super().__init__()
         self.seen, self.read = _Heads(width), _Heads(text_width)
         self.found = nn.ModuleDict({name: nn.Linear(text_width, 5) for name in LOOKING})
+        self.tells = nn.ModuleDict(
+            {
+                name: nn.ModuleDict({what: nn.Linear(text_width, TOLD[what]) for what in TOLD if what != name})
+                for name in LOOKING
+            }
+        )
 
 
 class _Heads(nn.Module):

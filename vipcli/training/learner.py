@@ -114,7 +114,7 @@ class Learner(nn.Module):
             read_loss, _ = self.heads.read(features.float(), patches)
             named_loss, figures["named"] = name_patches(features, self._vectors(), patches["thing"])
             looks_loss, found = look_up(
-                looks, known_then.float(), self.heads.found, ids, self._image_token, self._words, patches
+                looks, known_then.float(), self.heads, ids, self._image_token, self._words, patches
             )
             figures |= {"read": read_loss.detach(), **found}
             dense = dense + read_loss + named_loss + looks_loss

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import cv2
 import numpy as np
 
 from vipcli.images import fit
-from vipcli.markers import TRAINED, Color, Marker, assign, draw
+from vipcli.markers import TRAINED, Arrow, Color, Marker, Point, Scribble, Triangle, assign, draw
 from vipcli.prompt import SYSTEM
 from vipcli.scenes import SHAPES, THINGS, Art, Look, Scene, compose, mark_thing
 from vipcli.training.dense import label_patches
@@ -17,12 +18,15 @@ from vipcli.training.samples import Sample
 
 __all__ = ["Lessons", "mark_some"]
 
-# Those that the fifth model took for others most often, thin ones among them, are drawn twice or three times as often.
+# Those that the models before took for others most often, thin ones among them, are drawn two or three times as often.
 _NAMES = (
     *THINGS,
-    *("bicycle", "carrot", "ring", "airplane") * 2,
+    *("bicycle", "carrot", "giraffe", "ring", "trumpet", "airplane") * 2,
     *("umbrella", "dinosaur", "butterfly", "pencil", "leaf", "helicopter", "lollipop", "snail", "anchor", "scooter"),
+    *("lemon", "chair", "kangaroo", "microscope", "tree"),
 )
+# Scribbles, triangles, points and arrows are small and much alike, so they come oftener than the others of `SHAPES`.
+_OFTEN: Mapping[type[Marker], float] = {Scribble: 1.7, Triangle: 1.6, Point: 1.4, Arrow: 1.4}
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,7 +51,7 @@ class Lessons:
     def sample(self, entry: int, rng: np.random.Generator) -> Sample:  # noqa: ARG002
         """A new scene with none to four of its things marked."""
         scene = _scene(rng, self.art)
-        wanted = int(rng.choice(5, p=(0.05, 0.33, 0.32, 0.18, 0.12)))
+        wanted = int(rng.choice(5, p=(0.05, 0.28, 0.32, 0.2, 0.15)))
         markers = mark_some(rng, scene, wanted, self.kinds)
         fitted = fit(draw(scene.picture, list(markers.values())), self.side)
         conversations = () if self.questions is None else self.questions.about(rng, scene, markers)
@@ -65,11 +69,11 @@ def _scene(rng: np.random.Generator, art: Art | None) -> Scene:
     size = size if rng.random() < 0.5 else size[::-1]
     count = int(rng.choice((1, 2, 3, 4, 5, 6, 7), p=(0.04, 0.16, 0.2, 0.2, 0.18, 0.15, 0.07)))
     crowded = count > 4
-    twins = float(rng.choice((0.0, 0.25, 0.8), p=(0.55, 0.3, 0.15)))
+    twins = float(rng.choice((0.0, 0.25, 0.8), p=(0.55, 0.25, 0.2)))
     strangers = 0.0
     if art is not None and art.strangers:
         # One among things that are known says most: where most were strangers or none, its company gave it away.
-        strangers = float(rng.choice((0.0, 1 / count, 0.6), p=(0.25, 0.5, 0.25)))
+        strangers = float(rng.choice((0.0, 1 / count, 0.6), p=(0.42, 0.38, 0.2)))
     look = Look(
         twins=twins,
         recolored=0.12,
@@ -92,8 +96,9 @@ def mark_some(
     which translucent lines don't tell apart.
     """
     chosen = rng.permutation(len(scene.things))[:count]
-    varied = bool(rng.random() < 0.7)
-    some = [kinds[rng.integers(len(kinds))] for _ in chosen]
+    varied = bool(rng.random() < 0.6)
+    often = np.array([_OFTEN.get(kind, 1.0) for kind in kinds])
+    some = [kinds[i] for i in rng.choice(len(kinds), len(chosen), p=often / often.sum())]
     fate = rng.random()
     if fate < 0.2:  # the same shape every time: only the colour tells
         some = [some[0]] * len(chosen) if len(chosen) else []

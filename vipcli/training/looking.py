@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import nn
@@ -17,7 +17,7 @@ from torch.nn import functional
 from vipcli.scenes import SHAPES, THINGS
 from vipcli.scenes.referring import KIND_WORDS
 from vipcli.scenes.words import plural
-from vipcli.training.dense import INKS, LOOKING
+from vipcli.training.dense import INKS, LOOKING, TOLD, Heads
 
 __all__ = ["Words", "look_up", "looks_of", "name_patches"]
 
@@ -91,21 +91,21 @@ def looks_of(text: Any, number: int, hidden: torch.Tensor, positions: torch.Tens
 def look_up(
     looks: torch.Tensor,
     hidden: torch.Tensor,
-    found: nn.ModuleDict,
+    heads: Heads,
     ids: torch.Tensor,
     image_token: int,
     words: Words,
     patches: Mapping[str, torch.Tensor],
 ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
-    """How far words are from looking at what they are for and from knowing its extent, and how many look there.
+    """How far words are from looking at what they are for and from knowing it, and how many look there.
 
     A thing's word looks for the thing, a colour for what is marked in it, a marker's kind for what is marked by such a
-    one, of the colour before it if there is one; a word for what isn't in the picture looks at none of it. Answers
-    alone teach that very slowly: after 8,000 steps without this, ``Is there a cat?`` was answered by chance.
+    one, of the colour before it if there is one; a word for what isn't in the picture looks at none of it. One that
+    has found a single thing says then how far it reaches, and which thing it is or what marks it. Answers alone teach
+    that very slowly: after 8,000 steps without this, ``Is there a cat?`` was answered by chance.
 
     looks: (batch, heads, length, length) log-probabilities, where tokens look, one head for each of `LOOKING` if there
-    are so many. hidden: (batch, length, width), what they know then. found: of `Heads`. ids: (batch, length). patches:
-    see `Patches`.
+    are so many. hidden: (batch, length, width), what they know then. ids: (batch, length). patches: see `Patches`.
     """
     here = ids == image_token
     count = patches["thing"].shape[1]
@@ -139,9 +139,17 @@ def look_up(
         middle = (boxes * share).sum(1)
         spread = ((boxes - middle[:, None])[..., :4].abs() * share).sum((1, 2))
         single = its_same.any(1) & (spread < 0.01)  # one thing, not several that are marked alike
-        far = (found[name](hidden[asked][single]) - middle[single]).abs().sum(0) / single.sum().clamp(min=1)
+        known = hidden[asked][single]
+        far = (heads.found[name](known) - middle[single]).abs().sum(0) / single.sum().clamp(min=1)
         loss = loss + far[:4].sum() + 2 * far[4]  # see `Heads`: sizes must be righter than places
         right[f"box_{name}"], right[f"size_{name}"] = far[:4].mean().detach(), far[4].detach()
+        spot = its_same[single].float().argmax(1, keepdim=True)  # one of its patches
+        for what, head_of in cast("nn.ModuleDict", heads.tells[name]).items():
+            labels = patches[what][whole][:, None].expand(-1, ids.shape[1], -1)[asked][single].gather(1, spot)[:, 0]
+            labels = torch.where(labels < 0, TOLD[what] - 1, labels)
+            says = head_of(known)
+            loss = loss + functional.cross_entropy(says, labels, reduction="sum") / single.sum().clamp(min=1)
+            right[f"{name}_tells_{what}"] = (says.argmax(-1) == labels).float().mean().nan_to_num().detach()
         right[f"found_{name}"] = (probability.exp() > 0.5).float().mean().nan_to_num().detach()
     return loss, right
 

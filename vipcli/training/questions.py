@@ -24,24 +24,27 @@ _OFTEN = {
     "color": 0.8,
     "color_only": 0.5,
     "is_it": 2.2,
-    "marks": 2.8,
-    "where_is": 1.4,
+    "marks": 3.0,
+    "where_is": 1.2,
     "locate": 1.6,
-    "is_side": 1.2,
-    "bigger": 2.6,
-    "smaller": 2.4,
-    "is_bigger": 1.4,
-    "is_smaller": 1.4,
-    "same_kind": 1.2,
-    "different_kind": 1.0,
+    "is_side": 1.0,
+    "bigger": 1.4,
+    "smaller": 1.3,
+    "is_bigger": 0.9,
+    "is_smaller": 0.9,
+    "same_kind": 3.0,
+    "different_kind": 2.8,
     "same_color": 1.0,
     "count_all": 1.2,
     "count": 1.8,
     "is_there": 1.3,
     "beside": 1.2,
-    "list": 3.0,
+    "list": 4.0,
     "unknowable": 0.6,
 }
+# Answers that most scenes give: another question is tried in their place, else they are what is learnt.
+_COMMON = {"same_kind": "no", "different_kind": "yes", "marks": "nothing"}
+_TRIES = 3
 _MOST = 7  # conversations about one picture
 _IN_ONE = 0.6  # how often they are one after the other instead of each by itself
 _NAMES = ("one", "a", "b", "x", "this", "that", "food", "animal", "left", "right", "front")
@@ -71,7 +74,7 @@ class Questions:
         for name in rng.choice(names, size=len(names), replace=False, p=often / often.sum()):
             if len(talks) >= _MOST:
                 break
-            fact = ABILITIES[name](seen)
+            fact = _fact(seen, name)
             if fact is not None:
                 follows = 0.5 if name in ("what_only", "color", "color_only") else 0.0
                 talks.append(_talk(seen, fact, follows))
@@ -79,6 +82,16 @@ class Questions:
         if rng.random() < _IN_ONE:  # as in a chat, where one question comes after the other
             talks = [tuple(turn for talk in talks for turn in talk)]
         return tuple(talks)
+
+
+def _fact(seen: Seen, ability: str) -> Fact | None:
+    """Something to ask of a scene, if its first answers are common ones a rarer one."""
+    fact = None
+    for _ in range(_TRIES):
+        fact = ABILITIES[ability](seen)
+        if fact is None or fact.answer != _COMMON.get(ability):
+            break
+    return fact
 
 
 def _talk(seen: Seen, fact: Fact, follows: float) -> tuple[Turn, ...]:
