@@ -1,11 +1,14 @@
 """Synthetic scenes: what they claim to show is where they say it is."""
 
+import json
+
 import numpy as np
 import pytest
+from PIL import Image
 
 from vipcli.markers import Mask, coverage
 from vipcli.scenes import SHAPES, THINGS, Look, compose, mark_thing, with_article
-from vipcli.scenes.art import mix, shipped_art
+from vipcli.scenes.art import mix, read_art, shipped_art
 
 SIZES = [(640, 480), (300, 1500), (1500, 300), (60, 60), (33, 700)]
 
@@ -41,6 +44,27 @@ def test_a_stranger_may_be_half_of_one_thing_and_half_of_another(monkeypatch):
         scene = compose(np.random.default_rng(5), (320, 240), 4, look=Look(strangers=1, mixed=mixed))
         assert not any(thing.known for thing in scene.things)
         assert len(made) == mixed * len(scene.things)
+
+
+def test_what_is_on_several_sheets_has_several_styles(tmp_path):
+    """As many for a thing that is shipped too, which is the first; what is on one sheet alone has one."""
+    drawn = {"flat": ("red", ["cat", "sofa"]), "old": ("blue", ["sofa", "cat"]), "odd": ("lime", ["bed"])}
+    for name, (color, names) in drawn.items():
+        sheet = Image.new("RGBA", (64, 32), color)
+        sheet.save(tmp_path / f"{name}.png")
+        (tmp_path / f"{name}.json").write_text(json.dumps({"side": 32, "columns": 2, "names": names}))
+    sheets = [tmp_path / f"{name}.json" for name in drawn]
+    art = read_art(sheets[:2], sheets)
+    assert {name: [style.color for style in styles] for name, styles in art.strangers.items()} == {
+        "cat": ["red", "blue"],
+        "sofa": ["red", "blue"],
+        "bed": ["green"],
+    }
+    assert art.things["cat"][0] is shipped_art().things["cat"][0]
+    assert [style.color for style in art.things["cat"][1:]] == ["red", "blue"]
+    assert len(art.things["dog"]) == 1
+    assert set(art.things) == set(THINGS), "no sofa"
+    assert list(read_art(sheets, [], shipped=False).things) == ["cat"]
 
 
 def test_no_thing_comes_twice_and_every_thing_comes():

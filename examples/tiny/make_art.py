@@ -276,10 +276,10 @@ def main() -> None:
         save(args.to / f"{label}.png", [style.draw(style_keys[name], SIDE) for name in there], {"names": there})
         print(f"  {label} lacks {' '.join(name for name in names if name not in there) or 'nothing'}")
 
-    drawn = {key: noto.draw(key, SIDE) for key in TRAINING_STRANGERS}
-    for label, style in (("v1", noto_v1), ("fluent", fluent)):
-        drawn |= {f"{key}-{label}": style.draw(key, SIDE) for key in TRAINING_STRANGERS if key in style}
-    save(args.to / "strangers.png", list(drawn.values()), {"names": list(drawn)})
+    # As sharp as the things of the same style, else the sharp ones of Noto would all be known.
+    for label, style, side in (("noto", noto, SHIPPED_SIDE), ("v1", noto_v1, SIDE), ("fluent", fluent, SIDE)):
+        there = [key for key in TRAINING_STRANGERS if key in style]
+        save(args.to / f"strangers-{label}.png", [style.draw(key, side) for key in there], {"names": there})
 
 
 if __name__ == "__main__":

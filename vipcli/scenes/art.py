@@ -59,18 +59,20 @@ def read_art(things: list[Path], strangers: list[Path], *, shipped: bool = True)
 
     things: sheets of `THINGS` in other styles. strangers: sheets of other things. shipped: with the package's own
     drawings of `THINGS`, the first and most frequent style (its strangers are kept for judging and never among these).
+    What is on several sheets has several styles.
     """
-    styles: dict[str, list[Sprite]] = {name: [] for name in THINGS}
-    if shipped:
-        for name, sprites in shipped_art().things.items():
-            styles[name] += sprites
-    for file in things:
+    known, others = _styles(things), _styles(strangers)
+    first = shipped_art().things if shipped else {}
+    names = [name for name in THINGS if name in first or name in known]
+    return Art({name: (*first.get(name, ()), *known.get(name, ())) for name in names}, others)
+
+
+def _styles(sheets: list[Path]) -> dict[str, tuple[Sprite, ...]]:
+    styles: dict[str, tuple[Sprite, ...]] = {}
+    for file in sheets:
         for name, sprite in _sprites(file, file.with_suffix(".png"))[0].items():
-            styles[name].append(sprite)
-    others: dict[str, tuple[Sprite, ...]] = {}
-    for file in strangers:
-        others |= {name: (one,) for name, one in _sprites(file, file.with_suffix(".png"))[0].items()}
-    return Art({name: tuple(some) for name, some in styles.items() if some}, others)
+            styles[name] = (*styles.get(name, ()), sprite)
+    return styles
 
 
 def _sprites(info_file: Any, sheet_file: Any) -> tuple[dict[str, Sprite], dict[str, Sprite]]:

@@ -62,7 +62,7 @@ class Lessons:
 
 def _scene(rng: np.random.Generator, art: Art | None) -> Scene:
     # Larger pictures look the same once they are fitted; the smallest are enlarged.
-    sides, often = (64, 110, 150, 200, 260, 380), (0.05, 0.1, 0.25, 0.25, 0.22, 0.13)
+    sides, often = (64, 110, 160, 220, 300, 420), (0.03, 0.05, 0.17, 0.3, 0.28, 0.17)
     longest = int(rng.choice(sides, p=often) * rng.uniform(1, 1.3))
     ratio = 1 / rng.uniform(1, 1.9) if rng.random() < 0.8 else 1 / rng.uniform(1.9, 5)
     size = (longest, max(30, int(longest * ratio)))

@@ -126,7 +126,8 @@ class _Training:
         its, prepared = self._its, self._prepared
         self._log = stack.enter_context(Log(self._run.log, self._step)) if self._main else None
         self._judged = self._last_judged()
-        learning = sum(parameter.numel() for parameter in self._learning.masters)
+        learners = zip(self._learning.names, self._learning.masters, strict=True)
+        learning = sum(one.numel() for name, one in learners if not name.startswith("heads."))
         samples, held = (tuple(source.count for source in some) for some in (prepared.sources, prepared.held_out))
         yield Started(self._step, its.steps, learning, self._parameters, str(self._device), samples, held)
         if self._main and not can_plot():
