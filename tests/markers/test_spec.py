@@ -306,6 +306,15 @@ def test_shares_of_the_picture_without_their_unit_are_doubted() -> None:
         parse("0,0,1,1", SIZE, kind="box")
 
 
+def test_pixels_in_the_place_of_shares_are_refused() -> None:
+    for coords, text, whole in (("relative", "440,118,598,283", 1), ("thousandths", "40,20,2001,1000", 1000)):
+        with pytest.raises(MarkerError, match=rf"{coords} coordinates run from 0 to {whole}, .* --coords pixels$"):
+            parse(text, SIZE, kind="box", coords=coords)
+    with pytest.warns(VipWarning, match="partly outside"):
+        parse("0.5,0.5,1.5,1.5", SIZE, kind="box", coords="relative")
+    assert parse("0%,0%,50%,50%", SIZE, kind="box", coords="relative").bounds[:2] == (0, 0)
+
+
 def test_a_photograph_is_doubted_as_a_mask(tmp_path: Path) -> None:
     photo = Path(__file__).parents[2] / "examples" / "meadow.png"
     with pytest.warns(VipWarning, match=r"isn't black and white"):

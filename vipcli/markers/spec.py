@@ -214,8 +214,12 @@ def _coordinate(text: str, extent: int, coords: Coords, wanted: str) -> float:
         if digits.lower().lstrip("+-") in ("nan", "inf", "infinity"):
             raise MarkerError(f"a coordinate must be a finite number, got {quote(text)!r}")
         raise MarkerError(f"{wanted}, and {quote(text)!r} is not a number")
-    whole = 100 if percent else _UNITS[coords]
-    return float(digits) * extent / whole if whole else float(digits)
+    if percent or coords == "pixels":
+        return float(digits) * extent / 100 if percent else float(digits)
+    whole = _UNITS[coords]
+    if float(digits) > 2 * whole:  # further out than a marker that is partly in the picture reaches
+        raise MarkerError(f"{coords} coordinates run from 0 to {whole}, got {digits}; pixels need --coords pixels")
+    return float(digits) * extent / whole
 
 
 def _corners(numbers: list[float], box_format: BoxFormat) -> tuple[float, float, float, float]:
