@@ -129,7 +129,16 @@ def _work(connection: Connection, yields: bool) -> None:
     with contextlib.suppress(EOFError, OSError):
         while True:
             task, inputs = connection.recv()
-            connection.send(outcome(task, inputs))
+            _hand_over(connection, outcome(task, inputs))
+
+
+def _hand_over(connection: Connection, value: Any) -> None:
+    try:
+        connection.send(value)
+    except OSError:  # nobody is there
+        raise
+    except Exception as error:  # nothing of it was sent: there may be no memory for its copy
+        connection.send(VipError(f"what was prepared can't be handed over: {type(error).__name__}"))
 
 
 def _import_what_draws() -> None:

@@ -102,6 +102,23 @@ def test_the_picture_itself_is_never_written_over(vip, pond, tmp_path):
     assert picture.read_bytes() == pond.read_bytes()
 
 
+def test_a_mask_that_is_drawn_is_never_written_over(vip, pond, tmp_path):
+    mask = tmp_path / "mask.png"
+    drawn = np.zeros((480, 640), np.uint8)
+    drawn[100:200, 300:500] = 255
+    Image.fromarray(drawn).save(mask)
+    before = mask.read_bytes()
+    ask = ("ask", pond, "--mask", mask, "What is this?", "-m", "tiny")
+    for outcome in (
+        vip("mark", pond, "--mask", mask, "-o", mask),
+        vip(*ask, "--save-marked", mask),
+        vip("chat", pond, "--mask", mask, "-m", "tiny", stdin=f"/save {mask}"),
+    ):
+        assert outcome.code == 2
+        assert f"{mask}: that is a mask that is drawn; give another name" in outcome.err.replace("\n", " ")
+    assert mask.read_bytes() == before
+
+
 def test_a_full_disk_is_one_sentence():
     import subprocess
     import sys

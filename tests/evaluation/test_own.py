@@ -192,3 +192,5 @@ def test_what_a_style_has_outside_the_picture_is_no_warning_of_ours(tmp_path):
 def test_a_marker_that_cannot_be_restyled_is_named(tmp_path):
     with pytest.raises(UsageError, match=r"my.jsonl, line 1: its markers can't be drawn as"):
         cases(write(tmp_path, LINE | {"markers": ["10,20"]}), style=Style())
+    with pytest.raises(UsageError, match=r"line 1: .* points at a thing and doesn't say how far that reaches"):
+        cases(write(tmp_path, LINE | {"markers": ["arrow:10,20,30,40"]}), style=Style())

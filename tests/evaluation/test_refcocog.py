@@ -87,6 +87,8 @@ def test_a_limit_is_spread_over_the_files_of_a_split(tmp_path):
 def test_one_id_twice_becomes_two(tmp_path):
     assert [case.id for case in read(tmp_path, [ROW, ROW])] == ["380440", "380440#2"]
     assert [case.id for case in read(tmp_path, [ROW] * 4, limit=2)] == ["380440", "380440#3"]
+    others = [ROW | {"question_id": str(number)} for number in range(2)]
+    assert [case.id for case in read(tmp_path, [others[0], ROW, ROW, others[1]], limit=2)] == ["0", "380440#3"]
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import pytest
 from picture_helpers import png_header, saved, why, why_of
 from PIL import Image, ImageOps
 
-from vipcli.images import decoding, open_picture
+from vipcli.images import decoding, open_mask, open_picture
 
 
 @pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP", "TIFF"])
@@ -91,6 +91,15 @@ def test_16_bit_grey_is_divided_by_256(mode):
     values = np.array([[0, 255, 256, 4095, 32768, 65535]], np.uint16)
     image = Image.frombytes(mode, (6, 1), values.astype(">u2" if mode == "I;16B" else "<u2").tobytes())
     assert open_picture(image)[0, :, 0].tolist() == [0, 0, 1, 15, 128, 255]
+
+
+def test_a_16_bit_mask_may_have_small_numbers():
+    for most in (1, 255, 65535):
+        values = np.zeros((10, 10), np.uint16)
+        values[2:5, 3:9] = most
+        mask, is_one = open_mask(saved(Image.fromarray(values), "PNG"))
+        assert is_one
+        np.testing.assert_array_equal(mask, values > 0)
 
 
 def test_16_bit_png_and_tiff_open():

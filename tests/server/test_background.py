@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
@@ -14,13 +15,16 @@ import threading
 import time
 from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
 from processes import alive
 from server.serving import MEADOW, Held, wait_for
 from server.warmly import nearby
 
 from vipcli.cli.background import seconds_of
-from vipcli.errors import UsageError, VipError
+from vipcli.cli.warm import Picture, Warm
+from vipcli.errors import UsageError, VipError, VipWarning
 from vipcli.server import announced, ask_warm, is_well, servers_in, tell_to_stop
 from vipcli.server.background import Place
 
@@ -115,6 +119,19 @@ def test_keep_alive_starts_nothing_for_what_cannot_be_asked(vip):
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
     assert vip("serve", "--status").returncode == 1
     assert vip(*ASK, "--no-server", "--keep-alive", "5m").returncode == 2
+
+
+def test_why_keep_alive_starts_nothing_is_said(vip, tmp_path):
+    mask = np.zeros((480, 640), np.uint8)
+    mask[118:283, 440:598] = 255
+    Image.fromarray(mask).save(tmp_path / "m.png")
+    done = vip("ask", MEADOW, "--mask", tmp_path / "m.png", "What is this?", "-m", "tiny", "--keep-alive", "5m")
+    assert (done.returncode, done.stdout) == (0, "a mushroom\n")
+    assert done.stderr == "vip: --keep-alive: no server is started, since it couldn't read the file of the mask\n"
+    assert vip("serve", "--status").returncode == 1
+    picture = Picture("https://example.org/a.png", lambda _: pytest.fail("it isn't to be opened for this"))
+    with pytest.warns(VipWarning, match=r"no server is started, since https://example.org/a.png is no file"):
+        assert Warm("tiny", None, lambda: pytest.fail("no server is to start"), 300.0).ask(picture, ["Hm?"]) is None
 
 
 def test_a_server_in_the_foreground_is_found_as_well(vip, tmp_path):
@@ -236,6 +253,30 @@ def test_without_unix_sockets_it_listens_on_the_loopback_address(tmp_path, monke
             assert b" 404 " in stranger.makefile("rb").readline()
 
 
+def test_a_folder_without_sockets_is_no_obstacle_and_one_that_cannot_be_written_is_one_sentence(tmp_path, monkeypatch):
+    tmp_path.chmod(0o700)
+
+    class Refused(socket.socket):
+        def bind(self, address):
+            if self.family == socket.AF_UNIX:
+                raise OSError(errno.EOPNOTSUPP, "Operation not supported")
+            super().bind(address)
+
+    monkeypatch.setattr(socket, "socket", Refused)
+    with nearby(tmp_path / "vip", Held(held=False)) as it:
+        assert isinstance(it.running.address, int)
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("vipcli.server.background._write", full)
+    with (
+        pytest.raises(VipError, match=r"\.json can't be written: No space left on device$"),
+        announced(tmp_path / "vip", "tiny", PLACE, None),
+    ):
+        pass
+
+
 def test_a_name_too_long_for_a_unix_socket_is_no_obstacle(tmp_path):
     tmp_path.chmod(0o700)
     folder = tmp_path / ("long" * 25) / "vip"
@@ -263,6 +304,7 @@ def test_a_server_has_what_is_wanted_or_not(wanted, fits):
 
 def test_a_time_has_a_unit():
     assert [seconds_of("--idle", text) for text in ("90s", "10m", "1.5h")] == [90, 600, 5400]
-    for text in ("", "10", "0s", "-1m", "1d", "١m", "9" * 30 + "h"):
+    assert seconds_of("--keep-alive", "300h") == 1_080_000
+    for text in ("", "10", "0s", "-1m", "1d", "١m", "9" * 30 + "h", "9999h"):
         with pytest.raises(UsageError, match="write a time like 90s, 10m or 2h"):
             seconds_of("--keep-alive", text)

@@ -91,6 +91,23 @@ def test_an_answer_streams_and_can_be_stopped(meadow):
     assert meadow.texts(".doubt") == ["thin box", "The answer was cut off at its longest."]
 
 
+def test_an_answer_that_is_forgotten_in_the_middle_stays_forgotten(meadow):
+    meadow.answers("a fox", end=[])
+    meadow.ask("What is this?")
+    meadow.answers("so ", "far", end=None)
+    meadow.find("#question").clear()
+    meadow.find("#question").send_keys("And this?\n")
+    meadow.until("document.querySelectorAll('.answer')[1]?.textContent === 'so far'")
+    meadow.click("#forget")
+    meadow.until("document.querySelector('#stop').hidden")
+    assert meadow.texts(".turn") == []
+    assert meadow.js("document.querySelector('#question').value") == ""
+    assert meadow.js("document.querySelector('#forget').disabled"), "nothing is left to forget"
+    meadow.answers("a hen", end=[])
+    assert meadow.ask("Anew?") == "a hen"
+    assert meadow.texts(".turn > *") == ["Anew?", "a hen"]
+
+
 def test_a_server_that_dies_in_the_middle_of_an_answer_is_said_and_the_question_is_kept(browser, held):
     with serving(held) as it:
         page = Page(browser, it.url)

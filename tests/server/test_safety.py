@@ -20,7 +20,9 @@ from server.serving import Held, Limits, about, data_uri, error_of, raw, serving
 from vipcli.errors import UsageError, VipError
 from vipcli.server import Options
 from vipcli.server.asked import asked_of
-from vipcli.server.gate import CSP
+from vipcli.server.gate import CSP, Gate
+from vipcli.server.refusals import Refusal
+from vipcli.server.running import Listening
 
 TOKEN = "sesame-sesame"
 JSON = {"Content-Type": "application/json"}
@@ -132,6 +134,10 @@ def test_the_page_gets_a_cookie_by_the_address_with_the_token(guarded):
         assert browser.get("/v1/models").status_code == 200
         browser.cookies.set(next(iter(browser.cookies)), "0" * 64)
         assert httpx.get(f"{guarded.url}/v1/models", cookies={next(iter(browser.cookies)): "0"}).status_code == 401
+        mine = f"{next(iter(browser.cookies))}={welcome.cookies[next(iter(browser.cookies))]}"
+    for others in ('prefs={"a":1}', "valueless", "version=1; path=/", "=", "ü=ü"):  # of other servers of this host
+        headers = {"Cookie": f"{others}; {mine}".encode("latin-1")}
+        assert httpx.get(f"{guarded.url}/v1/models", headers=headers).status_code == 200, others
     assert not any(TOKEN in line for line in guarded.lines)
 
 
@@ -156,6 +162,18 @@ def test_it_is_called_what_allow_host_says():
     with serving(Held(), allow_host=("vip.example",)) as it:
         assert raw(it, "GET", "/health", {"Host": "vip.example:80"}).status == 200
         assert raw(it, "GET", "/health", {"Host": "other.example"}).status == 403
+
+
+def test_bound_to_every_address_it_is_called_as_it_says(monkeypatch):
+    monkeypatch.setattr(socket, "gethostname", lambda: "My-Machine")
+    gate = Gate(Held(), Options(host="0.0.0.0", token=TOKEN))  # type: ignore[arg-type]
+    with socket.create_server(("127.0.0.1", 0)) as sock:
+        url = Listening(sock, "0.0.0.0").url
+    gate._check_host({"host": url.removeprefix("http://").rstrip("/")})
+    with pytest.raises(Refusal):
+        gate._check_host({"host": "other.example"})
+    with pytest.raises(Refusal):
+        Gate(Held(), Options())._check_host({"host": "my-machine"})  # type: ignore[arg-type]
 
 
 # Cross-site posts

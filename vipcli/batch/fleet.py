@@ -265,7 +265,7 @@ def _receive(connection: Connection, inbox: queue.SimpleQueue[tuple[int, Request
     try:
         while True:
             inbox.put(connection.recv())
-    except (EOFError, OSError):
+    except Exception:  # the parent has gone, or there is no memory for what it sends
         os._exit(1)
 
 

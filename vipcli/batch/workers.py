@@ -142,5 +142,5 @@ class _Process:
         try:
             while True:
                 done.put((lane, self, self._helper.receive()))
-        except (EOFError, OSError):
+        except Exception:  # it has ended, or sent what can't be taken: there may be no memory for it
             done.put((lane, self, _CRASHED))

@@ -16,6 +16,7 @@ from vipcli.cli.inputs import (
     answer_options,
     check_units,
     is_folder,
+    keep_masks,
     make_folder,
     mark_one,
     open_wanted,
@@ -169,6 +170,8 @@ def ask(
                 if ready is None:
                     for question in asked:
                         _check_question(question, picture.marked)
+                elif kept or show:
+                    _ = picture.marked  # here, so that what the server doubts as well is said once
         except VipError as error:
             failures.append(_failed(error, about))
             continue
@@ -182,6 +185,7 @@ def ask(
                 if kept:
                     if is_folder(save_marked or ""):
                         make_folder("--save-marked", kept[number].parent)
+                    keep_masks("--save-marked", kept[number], picture.marked.markers)
                     picture.marked.save(kept[number])
                 if show:
                     console.preview(picture.marked.picture)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["find", "say_started", "seconds_of", "show_running", "start", "stop_running"]
 
 _UNITS = {"s": 1, "m": 60, "h": 3600}
+_LONGEST_SECONDS = 365 * 24 * 3600
 _LOOK_SECONDS = 0.03
 
 
@@ -42,7 +43,8 @@ def start(flags: Mapping[str, Any], *, token: str | None = None, quiet: bool) ->
     flags: name -> value; True is a flag alone, None and False one that isn't given. Raises `VipError` with what it says
     where it ends instead.
     """
-    command = [sys.executable, "-m", "vipcli", "serve", "--quiet", "--must-be-found", *_typed(flags)]
+    # -P: the vip that is installed, not one of the current folder.
+    command = [sys.executable, "-P", "-m", "vipcli", "serve", "--quiet", "--must-be-found", *_typed(flags)]
     environment = os.environ | ({} if token is None else {"VIP_SERVE_TOKEN": token})
     nowhere = subprocess.DEVNULL
     apart: dict[str, Any] = {"start_new_session": True}
@@ -106,10 +108,11 @@ def say_started(server: Running) -> None:
 
 def seconds_of(flag: str, text: str) -> float:
     """A time like ``10m``, ``90s`` or ``2h``, in seconds. Raises `UsageError` for another."""
-    found = re.fullmatch(r"(\d{1,6}(?:\.\d{1,3})?)([smh])", text.strip(), re.ASCII)
-    if found is None or float(found[1]) == 0:
-        raise UsageError(f"{flag} {quote(text)}: write a time like 90s, 10m or 2h")
-    return float(found[1]) * _UNITS[found[2]]
+    found = re.fullmatch(r"(\d{1,9}(?:\.\d{1,3})?)([smh])", text.strip(), re.ASCII)
+    seconds = float(found[1]) * _UNITS[found[2]] if found else 0.0
+    if not 0 < seconds < _LONGEST_SECONDS:
+        raise UsageError(f"{flag} {quote(text)}: write a time like 90s, 10m or 2h, of less than a year")
+    return seconds
 
 
 def _address(server: Running) -> str:

@@ -148,7 +148,9 @@ def status(text: str, *, quiet: bool) -> Iterator[None]:
     if quiet or not _lively(sys.stderr):
         yield
         return
-    with _rich(stderr=True).status(plain(text)):
+    from rich.text import Text
+
+    with _rich(stderr=True).status(Text(plain(text))):  # brackets in it are no markup
         yield
 
 

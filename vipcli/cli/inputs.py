@@ -23,6 +23,7 @@ __all__ = [
     "answer_options",
     "check_units",
     "is_folder",
+    "keep_masks",
     "make_folder",
     "mark_one",
     "one_of",
@@ -150,7 +151,7 @@ def open_wanted(
     from vipcli.engine import open_engine
 
     name = model if model != server else None
-    with console.status(f"asking {server}", quiet=quiet or still):
+    with console.status("asking the server", quiet=quiet or still):
         engine = open_engine(server, model=name, **placing)
     if verbose:
         console.note(f"model: {engine.name}, on a server")
@@ -177,8 +178,16 @@ def make_folder(flag: str, folder: Path) -> None:
         raise PictureError(f"{flag} {quote(str(folder))}: the folder can't be made: {error.strerror}") from error
 
 
-def refuse_to_overwrite(flag: str, outputs: Sequence[Path], sources: Sequence[str]) -> None:
-    """Raise a `UsageError` where an output is one of the pictures that are read, or two outputs are one file."""
+def keep_masks(flag: str, output: str | Path, markers: Sequence[Marker]) -> None:
+    """Raise a `UsageError` where an output is the file of a mask that is drawn."""
+    files = [file for marker in markers if (file := getattr(marker, "file", None)) is not None]
+    refuse_to_overwrite(flag, [Path(output)], files, "a mask that is drawn")
+
+
+def refuse_to_overwrite(
+    flag: str, outputs: Sequence[Path], sources: Sequence[str], what: str = "the picture itself"
+) -> None:
+    """Raise a `UsageError` where an output is one of the files that are read, or two outputs are one file."""
     for number, output in enumerate(outputs):
         if output in outputs[:number]:
             raise UsageError(f"{flag}: two pictures would be written to {quote(str(output))}")
@@ -188,4 +197,4 @@ def refuse_to_overwrite(flag: str, outputs: Sequence[Path], sources: Sequence[st
             except (OSError, ValueError):  # one of them isn't a file that exists
                 same = False
             if same:
-                raise UsageError(f"{flag} {quote(str(output))}: that is the picture itself; give another name")
+                raise UsageError(f"{flag} {quote(str(output))}: that is {what}; give another name")

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from vipcli.cli import console
-from vipcli.cli.inputs import mark_one, one_of, refuse_to_overwrite
+from vipcli.cli.inputs import keep_masks, mark_one, one_of, refuse_to_overwrite
 from vipcli.cli.options import BoxFormatFlag, CoordsFlag, FitFlag, MarkerCommand, TagsFlag, marker_texts, with_markers
 from vipcli.errors import ModelError, UsageError, quote
 
@@ -57,6 +57,8 @@ def mark(
     with console.doubts(strict=strict, quiet=quiet):
         marked = mark_one(image, marker_texts(ctx), coords, box_format, tags)
         picture = marked.picture
+        if output != "-":
+            keep_masks("--output", output, marked.markers)
         if as_model_sees_it:
             from vipcli.config import load_settings
             from vipcli.engine import MODELS, input_square, located, resolve

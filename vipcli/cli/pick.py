@@ -56,5 +56,5 @@ def pick(
 def _open(address: str) -> None:
     """Show the page in the user's browser, which must not hold our standard output open: a shell waits for its end."""
     nowhere = subprocess.DEVNULL
-    command = [sys.executable, "-m", "webbrowser", address]
+    command = [sys.executable, "-P", "-m", "webbrowser", address]  # not one of the current folder
     subprocess.Popen(command, stdin=nowhere, stdout=nowhere, stderr=nowhere, start_new_session=True)

@@ -17,7 +17,7 @@ from vipcli.cli import console
 from vipcli.cli.background import find, start
 from vipcli.cli.inputs import say_tiny
 from vipcli.engine import resolve
-from vipcli.errors import VipWarning
+from vipcli.errors import VipWarning, quote
 
 if TYPE_CHECKING:
     from vipcli.engine import Generation
@@ -92,8 +92,13 @@ class Warm:
         """
         from vipcli.server.warm import Unable, ask_warm
 
-        data = None if self._gone else picture.data()
+        if self._gone:
+            return None
+        data = picture.data()
         if data is None:
+            if self._server is None:
+                what = f"{quote(picture.name)} is no file here of up to {_MAX_BYTES // 2**20} MB"
+                warnings.warn(VipWarning(f"--keep-alive: no server is started, since {what}"), stacklevel=2)
             return None
         if self._server is None:
             _ = picture.marked  # what is wrong with it is said before a model is loaded
@@ -122,6 +127,8 @@ def warm_server(
     keep: seconds for which it then stays without a question. None where there is none, or `markers` need files of here.
     """
     if any(_is_mask(kind, text) and not _BY_NUMBERS.fullmatch(text) for kind, text in markers):
+        if keep is not None and not quiet:
+            console.note("vip: --keep-alive: no server is started, since it couldn't read the file of the mask")
         return None
     its = name
     if name == "auto":  # not whether the 7B would fit beside the server that may have it already
@@ -138,7 +145,7 @@ def warm_server(
         console.note(f"model: {model.name} on {where}, in a running server (pid {server.pid})")
 
     def started() -> Running:
-        return start({"model": model.name, **wanted, "idle": f"{keep:g}s", "no_port": True}, quiet=quiet)
+        return start({"model": model.name, **wanted, "idle": f"{keep:.3f}s", "no_port": True}, quiet=quiet)
 
     return Warm(model.name, server, started, keep)
 

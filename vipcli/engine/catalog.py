@@ -13,6 +13,7 @@ from vipcli.errors import ModelError, quote
 
 __all__ = [
     "MODELS",
+    "SQUARE_SETTINGS",
     "WEIGHT_INDEX",
     "Model",
     "Square",
@@ -183,11 +184,18 @@ def input_square(model: Model) -> Square | None:
     return Square(side, patch if isinstance(patch, int) and patch > 0 else 14)
 
 
+SQUARE_SETTINGS = ("crop_size", "size", "image_grid_pinpoints")
+
+
 def square_side(settings: dict[str, Any]) -> int | None:
     """The side of the square that an image processor with these settings cuts out; None where it takes any shape.
 
-    settings: its ``crop_size`` and ``size``, each a number or entries like ``height``, from a file or from the object.
+    settings: its `SQUARE_SETTINGS`, from a file or from the object: ``crop_size`` and ``size`` are a number or entries
+    like ``height``. One with ``image_grid_pinpoints`` (LLaVA-NeXT, LLaVA-OneVision) cuts a picture of any shape into
+    several such squares.
     """
+    if settings.get("image_grid_pinpoints"):
+        return None
     crop = settings.get("crop_size") or settings.get("size")
     entry: Any = getattr(crop, "get", {}.get)
     side, other = (crop, crop) if isinstance(crop, int) else (entry("height"), entry("width"))

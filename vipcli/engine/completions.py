@@ -118,7 +118,7 @@ def piece(event: Event, server: str) -> Piece:
     reason = choice.get("finish_reason")
     if reason in _BROKEN:
         raise ServerError(f"{server} ended the answer before it was complete ({reason})")
-    finish = _FINISHES.get(reason, "stop") if isinstance(reason, str) else None
+    finish = _FINISHES.get(reason, "stop") if isinstance(reason, str) and reason else None
     return Piece(content if isinstance(content, str) else "", finish, _counts(chunk.get("usage")))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import inspect
 from collections.abc import Callable, Collection, Generator, Iterator
 from typing import Any
 
@@ -13,7 +14,7 @@ from PIL import Image
 
 from vipcli.allocating import keep
 from vipcli.engine.batching import answer_together, rows_that_fit
-from vipcli.engine.catalog import square_side
+from vipcli.engine.catalog import SQUARE_SETTINGS, square_side
 from vipcli.engine.checkpoint import first_line, in_one_sentence, is_llava
 from vipcli.engine.decode import Writing, decode, sampler
 from vipcli.engine.llama import LlamaText, Memory, fuse_small
@@ -41,7 +42,7 @@ class LocalEngine:
         self.model = model
         self.processor = processor
         its = getattr(processor, "image_processor", None)
-        self.side = square_side({name: getattr(its, name, None) for name in ("crop_size", "size")})
+        self.side = square_side({name: getattr(its, name, None) for name in SQUARE_SETTINGS})
         # A picture that was fitted goes in as it is: some processors would enlarge it and cut its edges off.
         undone = ("do_resize", "do_center_crop") if self.side else ()
         self._images_kwargs = {name: False for name in undone if getattr(its, name, None)}
@@ -52,6 +53,8 @@ class LocalEngine:
         room = getattr(model.config.get_text_config(), "max_position_embeddings", None)
         self.context: int | None = room or None
         self.eos = eos_of(model.generation_config, model.config)
+        # Many tokenizers write them; to Gemma 3 they say what a picture is, and a Llama refuses them.
+        self._takes_types = "token_type_ids" in inspect.signature(model.forward).parameters
         self.text: LlamaText | None = None
         self._lookup: Callable[[list[Any]], np.ndarray] | None = None
         if self.side and is_llava(model.config) and LlamaText.runs(model):
@@ -179,7 +182,7 @@ class LocalEngine:
             return {
                 name: value.to(self.model.device, self.model.dtype if value.is_floating_point() else None)
                 for name, value in batch.items()
-                if isinstance(value, torch.Tensor) and name != "token_type_ids"
+                if isinstance(value, torch.Tensor) and (name != "token_type_ids" or self._takes_types)
             }
 
     def _pixels(self, squares: list[Any]) -> torch.Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import sys
 import time
 from collections.abc import Callable, Collection, Generator, Hashable, Iterator
 from dataclasses import dataclass, replace
@@ -47,7 +47,7 @@ class Request:
     def __post_init__(self) -> None:
         for name, fine, wanted in (
             ("max_new_tokens", isinstance(self.max_new_tokens, int) and self.max_new_tokens >= 1, "1 or more"),
-            ("temperature", 0 <= self.temperature < math.inf, "0 or more"),
+            ("temperature", 0 <= self.temperature <= sys.float_info.max, "0 or more"),
             ("top_p", 0 < self.top_p <= 1, "above 0 and at most 1"),
             (
                 "seed",

@@ -91,6 +91,6 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
         try:
             now = email.utils.parsedate_to_datetime(headers["date"]) if "date" in headers else datetime.now(UTC)
             seconds = (email.utils.parsedate_to_datetime(asked) - now).total_seconds()
-        except (ValueError, TypeError):  # no date, or one with a time zone and one without
+        except (ValueError, TypeError, OverflowError):  # no date, or only one of the two has a zone
             return None
     return min(max(0.0, seconds), _LONGEST_ASKED) if math.isfinite(seconds) else None

@@ -115,7 +115,7 @@ class Eyes:
         for begin in range(0, len(new), self.together):
             some = new[begin : begin + self.together]
             seen = features(self._model, self._pixels([squares[picture] for picture in some]))
-            found |= zip(some, seen.chunk(len(some)), strict=True)
+            found |= zip(some, map(torch.clone, seen.chunk(len(some))), strict=True)  # or one would keep all alive
         with self._lock:
             for picture in squares:
                 self._kept[picture] = found[picture]

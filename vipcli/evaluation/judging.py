@@ -66,8 +66,8 @@ question | truth | prediction | correctness
 _THOUGHT = re.compile(r"<(think|thinking|reasoning)>.*?(?:</\1>|\Z)", re.S | re.I)
 # A number from 0 to 1: not part of another, no percentage, not so many out of ten, no number of a list.
 _SCORE = re.compile(
-    r"(?<![\w.,\-−])(?:0?\.\d+|1\.0+|[01])"
-    r"(?![\d%]|[.,]\d|\.\s+\S|\s*(?:%|percent)|\s*(?:/|out of|of)\s*(?!1(?:\.0*)?\b)\d)",
+    r"(?<![\w.,\-−])(?:0?\.\d+|1\.0+|[01](?!\.\s+\S))"
+    r"(?![\d%]|[.,]\d|\s*(?:%|percent)|\s*(?:/|out of|of)\s*(?!1(?:\.0*)?\b)\d)",
     re.ASCII | re.I,
 )
 _TABLE = "CREATE TABLE IF NOT EXISTS replies (key BLOB PRIMARY KEY, judge TEXT, run INTEGER, reply TEXT) WITHOUT ROWID"

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from vipcli.batch import MarkerText
-from vipcli.markers import KINDS, TRAINED, Color, Marker, render
+from vipcli.errors import MarkerError
+from vipcli.markers import KINDS, TRAINED, Color, Marker, render, written
 
 __all__ = ["AUTHORS", "PALETTE", "Region", "Style", "all_styles", "mark_region", "region_of"]
 
@@ -71,7 +72,12 @@ def all_styles() -> Iterator[Style]:
 
 
 def region_of(marker: Marker) -> Region:
-    """What a marker is drawn around: its bounds and, of an outline, its corners."""
+    """What a marker is drawn around: its bounds and, of an outline, its corners.
+
+    Raises `MarkerError` for an arrow, of whose thing it says a spot and nothing more.
+    """
+    if marker.kind == "arrow":
+        raise MarkerError(f"{written(marker)} points at a thing and doesn't say how far that reaches")
     outline = marker.points if marker.kind in ("contour", "mask") and len(marker.points) > 2 else None
     return Region(marker.bounds, outline)
 

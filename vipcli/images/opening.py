@@ -65,6 +65,8 @@ def _opened(source: Source, *, opacity: bool) -> tuple[np.ndarray, np.ndarray | 
 
         with strict_pillow():
             image = _identified(data, name) if data else _in_memory(source, name)
+            if opacity and image.mode.startswith("I;16"):  # a mask's values may be as low as 1
+                image = image.convert("I")
             picture = decode(image, name)
             opaque = None
             if opacity and image.has_transparency_data:

@@ -136,7 +136,10 @@ def announced(folder: Path | None, model: str, place: Place, url: str | None) ->
     }
     file = folder / f"{os.getpid()}.json"
     try:
-        _write(file, json.dumps(facts).encode())
+        try:
+            _write(file, json.dumps(facts).encode())
+        except OSError as error:
+            raise VipError(f"{quote(str(file))} can't be written: {error.strerror}") from None
         yield listening, secret
     finally:
         listening.close()
@@ -146,11 +149,15 @@ def announced(folder: Path | None, model: str, place: Place, url: str | None) ->
 def _listening(path: Path) -> tuple[socket.socket, str | int]:
     if hasattr(socket, "AF_UNIX") and len(os.fsencode(path)) <= _LONGEST:
         one = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        path.unlink(missing_ok=True)  # of a process that had this number before
-        one.bind(str(path))
-        path.chmod(0o600)
-        one.listen(512)
-        return one, str(path)
+        try:
+            path.unlink(missing_ok=True)  # of a process that had this number before
+            one.bind(str(path))
+            path.chmod(0o600)
+            one.listen(512)
+        except OSError:  # a file system without sockets
+            one.close()
+        else:
+            return one, str(path)
     one = socket.create_server(("127.0.0.1", 0), backlog=512)
     return one, int(one.getsockname()[1])
 

@@ -14,9 +14,9 @@ import contextlib
 import hashlib
 import hmac
 import ipaddress
+import socket
 import time
 from collections.abc import Mapping
-from http.cookies import CookieError, SimpleCookie
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -60,7 +60,8 @@ class Gate:
 
     def __init__(self, app: ASGIApp, options: Options, metrics: Metrics | None = None) -> None:
         self._app, self._options, self._metrics = app, options, metrics
-        self._names = {_bare(name) for name in (*_LOOPBACK, options.host, *options.allow_host)}
+        own = (socket.gethostname(),) if options.host in _ANYWHERE else ()  # what `Listening` says
+        self._names = {_bare(name) for name in (*_LOOPBACK, *own, options.host, *options.allow_host)}
         self._token = None if options.token is None else options.token.encode()
         # The cookie says that its holder knew the token; the token itself isn't in it. Its name is the server's own,
         # since a browser keeps cookies by host, whatever the port.
@@ -142,11 +143,10 @@ class Gate:
         kind, _, given = headers.get("authorization", "").partition(" ")
         if kind.lower() == "bearer" and hmac.compare_digest(given.strip().encode("latin-1"), self._token):
             return True
-        try:
-            cookie = SimpleCookie(headers.get("cookie", "")).get(self._cookie_name)
-        except CookieError:
-            return False
-        return cookie is not None and hmac.compare_digest(cookie.value.encode(), self._cookie.encode())
+        # By hand: other programs' cookies for this host are among them, of which some stop Python's reader.
+        pairs = (pair.strip().partition("=") for pair in headers.get("cookie", "").split(";"))
+        values = [value.strip() for name, _, value in pairs if name == self._cookie_name]
+        return any(hmac.compare_digest(value.encode("latin-1"), self._cookie.encode()) for value in values)
 
     def _tells(self, scope: Scope) -> bool:
         """Whether it is a browser that opens the page by the address with the token."""

@@ -50,7 +50,11 @@ class Workbench:
 
     async def look(self, client: Client, data: bytes, marking: Marking, sight: Sight) -> Looked:
         """`vipcli.server.looking.look`, remembered, since each turn of a conversation sends its picture again."""
-        key = (await self.aside(client, _digest, data), marking, sight)
+        # Of the markers' texts too, which may be long: what is remembered is bounded by pictures alone.
+        key = (
+            await self.aside(client, _digest, data),
+            _digest(repr((marking, sight)).encode("utf-8", "surrogatepass")),
+        )
         if key in self._remembered:
             self._remembered.move_to_end(key)
             return self._remembered[key]

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from vipcli.cli import console
 from vipcli.cli.chat.state import Chat, described, replacing, typed_path
-from vipcli.cli.inputs import refuse_to_overwrite
+from vipcli.cli.inputs import keep_masks, refuse_to_overwrite
 from vipcli.errors import PictureError, UsageError, quote
 from vipcli.images import open_picture
 from vipcli.markers import named, parse
@@ -106,5 +106,7 @@ def save(chat: Chat, text: str) -> None:
     path = typed_path(text)
     refuse_to_overwrite("/save", [Path(path)], [chat.session.view.source])
     confirmation = f"saved as {quote(path)}{replacing(path)}"
-    chat.session.marked().save(path)
+    marked = chat.session.marked()
+    keep_masks("/save", path, marked.markers)
+    marked.save(path)
     chat.say(confirmation)

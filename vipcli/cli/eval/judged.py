@@ -83,7 +83,6 @@ def judge_lines(
     if judging is None or judging.engine is None or judging.cache is None:
         return lines, ()
     with console.status(f"asking {judging.engine.name} to judge", quiet=quiet):
-        judging.cache.parent.mkdir(parents=True, exist_ok=True)
         lines = list(judge(judging.engine, lines, cases, runs=judging.runs, cache=judging.cache))
     unjudged = [line for line in lines if is_unjudged(line)]
     if unjudged:

@@ -42,12 +42,24 @@ def read(reading: Reading) -> Iterator[Case]:
     """The cases of a split, one after the other, since each carries its picture."""
     files = _files(reading)
     chosen = set(evenly(sum(file.metadata.num_rows for _, file in files), reading.limit))
-    known: set[str] = set()
+    repeated = _repeated(files)
     for number, where, row in _rows(files, chosen):
         with naming(where):
             case = _case(row, where, reading.style or AUTHORS)
-        yield replace(case, id=f"{case.id}#{number}") if case.id in known else case
-        known.add(case.id)
+        yield replace(case, id=f"{case.id}#{number}") if number in repeated else case
+
+
+def _repeated(files: Sequence[tuple[str, ParquetFile]]) -> set[int]:
+    """The numbers, from 1, of the rows whose id stands in an earlier one, chosen or not."""
+    batches = (batch for _, file in files for batch in file.iter_batches(columns=["question_id"], use_threads=False))
+    names = (str(name) for batch in batches for name in batch.column(0).to_pylist())
+    known: set[str] = set()
+    repeated: set[int] = set()
+    for number, name in enumerate(names, 1):
+        if name in known:
+            repeated.add(number)
+        known.add(name)
+    return repeated
 
 
 def _rows(

@@ -34,16 +34,18 @@ def read(reading: Reading) -> Iterator[Case]:
 
     With a style, the questions about one marker, drawn like that.
     """
-    places = list(_places(0, reading.style))
-    wanted = len(places) if reading.limit is None else reading.limit
-    for first in itertools.count(1):
-        if len(places) >= wanted:
+    chosen: list[tuple[Key, int]] = []
+    wanted = reading.limit
+    for first in itertools.count():
+        places = list(_places(first, reading.style))
+        wanted = len(places) if wanted is None else wanted
+        # A larger limit asks the same ones and more, so that what was answered stays of use.
+        some = np.random.default_rng(0).permutation(len(places))[: wanted - len(chosen)]
+        chosen += [places[at] for at in sorted(some.tolist())]
+        if len(chosen) >= wanted:
             break
-        places += _places(first, reading.style)
-    # A larger limit asks the same ones and more, so that what was answered stays of use.
-    chosen = sorted(np.random.default_rng(0).permutation(len(places))[:wanted].tolist())
     style = "" if reading.style is None else "?" + _written(reading.style)
-    for key, index in (places[at] for at in chosen):
+    for key, index in chosen:
         image = f"scene:{key.first}/{key.part}/{key.number}#{index}"
         name = f"{key.first}-{key.part}-{key.number}-{index}"
         if key.follows:

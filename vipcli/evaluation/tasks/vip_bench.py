@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from vipcli.batch.manifests import parse_object
-from vipcli.errors import UsageError, VipWarning, quote
+from vipcli.errors import MarkerError, UsageError, VipWarning, quote
 from vipcli.evaluation.cases import Case, Reading, Task
 from vipcli.evaluation.styles import Region, Style, region_of
 from vipcli.evaluation.tasks.reading import (
@@ -172,14 +172,19 @@ def _regions(path: Path) -> tuple[tuple[int, int], Mapping[str, Region]]:
     """The picture's size and its regions by label, but those whose label several have."""
     if not os.path.isfile(path):
         raise UsageError(f"its regions are missing, {quote(str(path), 200)}: they are published at {_PAGE}")
-    picture = next(iter(FORMATS["labelme"].read(path, None)))
-    if isinstance(picture, Problem) or picture.size is None:
+    read = FORMATS["labelme"].read(path, None)  # shapes that can't be used come before the picture
+    picture = next((one for one in read if not isinstance(one, Problem)), None)
+    if picture is None or picture.size is None:
         raise UsageError(f"{quote(str(path), 200)} lacks the picture's name or size: it is published at {_PAGE}")
     found: dict[str, list[Region]] = {}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", VipWarning)  # what is partly outside is said of the picture that is asked about
         for one in picture.regions:
-            marker = one.marker.mask(picture.size) if isinstance(one.marker, Rle) else parse(one.marker, picture.size)
+            try:
+                its = one.marker
+                marker = its.mask(picture.size) if isinstance(its, Rle) else parse(its, picture.size)
+            except MarkerError:  # no question is about one that can't be drawn
+                continue
             found.setdefault(one.label or "", []).append(region_of(marker))
     return picture.size, {label: regions[0] for label, regions in found.items() if len(regions) == 1}
 

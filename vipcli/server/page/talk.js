@@ -73,6 +73,7 @@ export class Talk extends EventTarget {
       if (error.name === "AbortError") turn.stopped = true;
       else turn.error = error.message;
     }
+    if (this.#running !== running) return; // it is forgotten
     this.#running = null;
     turn.answer = turn.answer.trim();
     turn.warnings.push(...cut);
@@ -85,6 +86,7 @@ export class Talk extends EventTarget {
   /** Begin anew; picture and markers stay. */
   forget() {
     this.#running?.abort();
+    this.#running = null;
     this.turns = [];
     this.log.replaceChildren();
     this.lastShown = undefined;
