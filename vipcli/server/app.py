@@ -161,7 +161,6 @@ class _Counter:
     async def mark(self, request: Request) -> Response:
         """The picture with its markers."""
         client = _client(request)
-        self._desk.check(client, self._preparing[client[0]])
         async with self._received(request, client) as body:
             drawing, data = await self._bench.aside(client, self._read_drawing, body)
             data = data or await bytes_of(drawing, self._options)
