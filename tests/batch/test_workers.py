@@ -42,6 +42,22 @@ def large(size):
     return bytes(size)
 
 
+def no_memory():
+    raise MemoryError
+
+
+class Copied:
+    """What there is no memory for: here or, if it `leaves`, where it arrives."""
+
+    def __init__(self, leaves):
+        self._leaves = leaves
+
+    def __reduce__(self):
+        if not self._leaves:
+            raise MemoryError
+        return no_memory, ()
+
+
 def everything(workers):
     """All that is still to come, by its key; an error as its sentence."""
     found = {}
@@ -117,6 +133,20 @@ def test_what_crashes_its_process_fails_alone(two):
             two.put(number, double, number)
     found = everything(two)
     assert found == {number: CRASHED if number in (0, 7, 8, 19) else 2 * number for number in range(20)}
+
+
+def test_what_cannot_be_handed_over_or_taken_fails_alone():
+    with Workers(1) as one:
+        for number, task, given in (
+            (0, double, 0),
+            (1, Copied, False),
+            (2, double, 2),
+            (3, Copied, True),
+            (4, double, 4),
+        ):
+            one.put(number, task, given)
+        sentence = "what was prepared can't be handed over: MemoryError"
+        assert everything(one) == {0: 0, 1: sentence, 2: 4, 3: CRASHED, 4: 8}
 
 
 def test_many_crashes_in_a_row_end():
