@@ -14,7 +14,7 @@ import pytest
 REPOSITORY = Path(__file__).parents[2]
 VIP = [sys.executable, "-m", "vipcli"]
 ASK = ["ask", "examples/meadow.png", "--box", "440,118,598,283", "What is this?", "-m", "tiny"]
-# 60,000 sampled tokens would take minutes: an answer that doesn't end by itself while the test watches.
+# 60,000 tokens would take minutes: an answer that doesn't end by itself while the test watches.
 ENDLESS = ["ask", "examples/meadow.png", "Hm?", "-m", "{folder}", "--max-new-tokens", "60000"]
 
 

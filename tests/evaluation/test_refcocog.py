@@ -135,6 +135,8 @@ def test_missing_half_and_other_files_are_one_sentence(tmp_path):
         whole[:200] + bytes(len(whole) // 2) + whole[200 + len(whole) // 2 :]
     )
     assert "val-00000-of-00001.parquet can't be read to its end" in fault(torn)
+    (torn / "val-00000-of-00001.parquet").write_bytes(whole[:4] + bytes(60) + whole[64:])  # in the ids
+    assert "val-00000-of-00001.parquet can't be read to its end" in fault(torn)
 
 
 def test_without_pyarrow_it_says_how_to_install_it(tmp_path, monkeypatch):

@@ -163,6 +163,7 @@ def test_every_style_can_be_drawn(data):
     [
         pytest.param([shape("obj", [[1, 1], [9, 9]]), *SHAPES], id="a label that two regions have"),
         pytest.param(SHAPES[1:], id="no region of the label"),
+        pytest.param([shape("obj", [[900, 900], [950, 950]]), *SHAPES], id="a label of a region and of one outside"),
         pytest.param([], id="no regions"),
     ],
 )
@@ -172,6 +173,12 @@ def test_what_cannot_be_surely_drawn_stays_as_published(data, shapes):
     assert one.groups["marking"] == ("published",)
     assert one.question == QUESTIONS["bbox"][0]
     assert one.markers == ()
+
+
+def test_a_shape_that_no_question_names_may_be_anything(data):
+    odd = [shape("odd", [[900, 900], [950, 950]]), shape("odder", [[1, 1], [9, 9]], "linestrip3d")]
+    lay(data, {"source_image/v1_1.json": labelme("v1_1.png", [*odd, *SHAPES])})
+    assert cases(data, style=AUTHORS)[0].groups["marking"] == ("drawn",)
 
 
 def test_a_limit_takes_questions_from_all_over(data):

@@ -24,7 +24,7 @@ from server.warmly import nearby
 
 from vipcli.cli.background import seconds_of
 from vipcli.cli.warm import Picture, Warm
-from vipcli.errors import UsageError, VipError, VipWarning
+from vipcli.errors import UsageError, VipError
 from vipcli.server import announced, ask_warm, is_well, servers_in, tell_to_stop
 from vipcli.server.background import Place
 
@@ -121,7 +121,7 @@ def test_keep_alive_starts_nothing_for_what_cannot_be_asked(vip):
     assert vip(*ASK, "--no-server", "--keep-alive", "5m").returncode == 2
 
 
-def test_why_keep_alive_starts_nothing_is_said(vip, tmp_path):
+def test_why_keep_alive_starts_nothing_is_said(vip, tmp_path, capsys):
     mask = np.zeros((480, 640), np.uint8)
     mask[118:283, 440:598] = 255
     Image.fromarray(mask).save(tmp_path / "m.png")
@@ -130,8 +130,13 @@ def test_why_keep_alive_starts_nothing_is_said(vip, tmp_path):
     assert done.stderr == "vip: --keep-alive: no server is started, since it couldn't read the file of the mask\n"
     assert vip("serve", "--status").returncode == 1
     picture = Picture("https://example.org/a.png", lambda _: pytest.fail("it isn't to be opened for this"))
-    with pytest.warns(VipWarning, match=r"no server is started, since https://example.org/a.png is no file"):
-        assert Warm("tiny", None, lambda: pytest.fail("no server is to start"), 300.0).ask(picture, ["Hm?"]) is None
+    for quiet in (False, True):
+        warm = Warm("tiny", None, lambda: pytest.fail("no server is to start"), 300.0, quiet=quiet)
+        assert warm.ask(picture, ["Hm?"]) is None
+        said = capsys.readouterr().err
+        assert (
+            said.startswith("vip: --keep-alive: no server is started, since https://example.org/a.png is no f") != quiet
+        )
 
 
 def test_a_server_in_the_foreground_is_found_as_well(vip, tmp_path):

@@ -165,7 +165,7 @@ def test_it_is_called_what_allow_host_says():
 
 
 def test_bound_to_every_address_it_is_called_as_it_says(monkeypatch):
-    monkeypatch.setattr(socket, "gethostname", lambda: "My-Machine")
+    monkeypatch.setattr("vipcli.server.options.socket.gethostname", lambda: "My-Machine")
     gate = Gate(Held(), Options(host="0.0.0.0", token=TOKEN))  # type: ignore[arg-type]
     with socket.create_server(("127.0.0.1", 0)) as sock:
         url = Listening(sock, "0.0.0.0").url

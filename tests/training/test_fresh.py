@@ -39,7 +39,7 @@ def test_a_lesson_has_a_picture_labels_for_its_patches_and_conversations() -> No
         for labels in (one.patches.thing, one.patches.shape, one.patches.color, one.patches.ink_shape):
             assert labels.shape == (64,)
         assert all(turn.answer for turns in one.conversations for turn in turns)
-    assert sum(len(one.conversations) for one in LESSONS) > 3 * len(LESSONS)
+    assert sum(len(turns) for one in LESSONS for turns in one.conversations) > 6 * len(LESSONS)
 
 
 def test_marked_patches_belong_to_things_and_carry_both_shape_and_colour() -> None:

@@ -164,13 +164,15 @@ def ask(
         try:
             with console.doubts(strict=strict, quiet=quiet, about=about):
                 ready = None
+                if kept:
+                    keep_masks("--save-marked", kept[number], picture.marked.markers)
                 if warm is not None:
                     units = {"coords": coords, "box_format": box_format, "tags": tags}
                     ready = warm.ask(picture, asked, markers=texts, **units, style=style, numbers=numbers)
                 if ready is None:
                     for question in asked:
                         _check_question(question, picture.marked)
-                elif kept or show:
+                elif show:
                     _ = picture.marked  # here, so that what the server doubts as well is said once
         except VipError as error:
             failures.append(_failed(error, about))
@@ -185,7 +187,6 @@ def ask(
                 if kept:
                     if is_folder(save_marked or ""):
                         make_folder("--save-marked", kept[number].parent)
-                    keep_masks("--save-marked", kept[number], picture.marked.markers)
                     picture.marked.save(kept[number])
                 if show:
                     console.preview(picture.marked.picture)

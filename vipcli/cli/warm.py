@@ -80,9 +80,11 @@ class Picture:
 class Warm:
     """A server that has the model which the user calls `model`, or that will once it is asked (server None)."""
 
-    def __init__(self, model: str, server: Running | None, start: Callable[[], Running], keep: float | None) -> None:
+    def __init__(
+        self, model: str, server: Running | None, start: Callable[[], Running], keep: float | None, *, quiet: bool
+    ) -> None:
         self._model, self._server, self._start, self._keep = model, server, start, keep
-        self._gone = False
+        self._gone, self._quiet = False, quiet
 
     def ask(self, picture: Picture, questions: list[str], **asked: Any) -> list[Ready] | None:
         """The questions, on their way to being answered; None where they are better asked without the server.
@@ -96,9 +98,9 @@ class Warm:
             return None
         data = picture.data()
         if data is None:
-            if self._server is None:
+            if self._server is None and not self._quiet:
                 what = f"{quote(picture.name)} is no file here of up to {_MAX_BYTES // 2**20} MB"
-                warnings.warn(VipWarning(f"--keep-alive: no server is started, since {what}"), stacklevel=2)
+                console.note(f"vip: --keep-alive: no server is started, since {what}")
             return None
         if self._server is None:
             _ = picture.marked  # what is wrong with it is said before a model is loaded
@@ -147,7 +149,7 @@ def warm_server(
     def started() -> Running:
         return start({"model": model.name, **wanted, "idle": f"{keep:.3f}s", "no_port": True}, quiet=quiet)
 
-    return Warm(model.name, server, started, keep)
+    return Warm(model.name, server, started, keep, quiet=quiet)
 
 
 def _is_mask(kind: str | None, text: str) -> bool:

@@ -28,12 +28,15 @@ _TURNS: dict[int, Callable[[np.ndarray], np.ndarray]] = {
 }
 
 
-def decode(image: Image.Image, name: str) -> np.ndarray:
-    """Decode `image` once its size is known to be within the limits, and convert it from whatever mode it is in."""
+def decode(image: Image.Image, name: str, *, faint: bool = False) -> np.ndarray:
+    """Decode `image` once its size is known to be within the limits, and convert it from whatever mode it is in.
+
+    faint: grey of 16 bits is taken as wider integers are, so that a mask of zeros and ones isn't all black.
+    """
     _check_size(image, name)
     image.load()
     _check_size(image, name)  # an icon's true size is known only now
-    low, gain = _grey_range(image)
+    low, gain = _grey_range(image, faint)
     picture = np.empty((image.height, image.width, 3), np.uint8)
     for rows, strip in _strips(image):
         if image.mode[0] in "IF":  # I, I;16, I;16B, F: one channel of more than 8 bits
@@ -76,9 +79,9 @@ def _strips(image: Image.Image) -> Iterator[tuple[slice, Image.Image]]:
         yield rows, image.crop((0, rows.start, image.width, rows.stop))
 
 
-def _grey_range(image: Image.Image) -> tuple[float, float]:
+def _grey_range(image: Image.Image, faint: bool) -> tuple[float, float]:
     """(low, gain) such that (value - low) * gain, cut to an integer, is the 8-bit value."""
-    if image.mode not in ("I", "F"):
+    if image.mode not in ("I", "F") and not (faint and image.mode[0] == "I"):
         return 0.0, 1 / 256
     low, high = np.inf, -np.inf
     for _, strip in _strips(image):

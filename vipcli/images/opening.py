@@ -65,9 +65,7 @@ def _opened(source: Source, *, opacity: bool) -> tuple[np.ndarray, np.ndarray | 
 
         with strict_pillow():
             image = _identified(data, name) if data else _in_memory(source, name)
-            if opacity and image.mode.startswith("I;16"):  # a mask's values may be as low as 1
-                image = image.convert("I")
-            picture = decode(image, name)
+            picture = decode(image, name, faint=opacity)
             opaque = None
             if opacity and image.has_transparency_data:
                 straight = image.convert("LA") if image.mode == "La" else image

@@ -214,11 +214,13 @@ def _coordinate(text: str, extent: int, coords: Coords, wanted: str) -> float:
         if digits.lower().lstrip("+-") in ("nan", "inf", "infinity"):
             raise MarkerError(f"a coordinate must be a finite number, got {quote(text)!r}")
         raise MarkerError(f"{wanted}, and {quote(text)!r} is not a number")
-    if percent or coords == "pixels":
-        return float(digits) * extent / 100 if percent else float(digits)
-    whole = _UNITS[coords]
-    if float(digits) > 2 * whole:  # further out than a marker that is partly in the picture reaches
-        raise MarkerError(f"{coords} coordinates run from 0 to {whole}, got {digits}; pixels need --coords pixels")
+    whole = 100 if percent else _UNITS[coords]
+    if not whole:
+        return float(digits)
+    if not percent and float(digits) > 2 * whole:  # so far outside that it will be meant as pixels
+        raise MarkerError(
+            f"{coords} coordinates run from 0 to {whole}, got {quote(digits)}; pixels need --coords pixels"
+        )
     return float(digits) * extent / whole
 
 

@@ -14,7 +14,6 @@ import contextlib
 import hashlib
 import hmac
 import ipaddress
-import socket
 import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -24,7 +23,7 @@ import orjson
 from starlette.requests import ClientDisconnect
 
 from vipcli.errors import quote
-from vipcli.server.options import Options, is_loopback
+from vipcli.server.options import ANYWHERE, Options, is_loopback, reached_as
 from vipcli.server.refusals import Refusal
 
 if TYPE_CHECKING:
@@ -51,7 +50,6 @@ _HEADERS = {
 }
 _PATHS = ("/", "/health", "/metrics", "/v1/models", "/v1/chat/completions", "/v1/mark")
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
-_ANYWHERE = ("0.0.0.0", "::", "")
 _READ_ON_SECONDS, _READ_ON_BYTES = 10.0, 256 * 2**20
 
 
@@ -60,8 +58,8 @@ class Gate:
 
     def __init__(self, app: ASGIApp, options: Options, metrics: Metrics | None = None) -> None:
         self._app, self._options, self._metrics = app, options, metrics
-        own = (socket.gethostname(),) if options.host in _ANYWHERE else ()  # what `Listening` says
-        self._names = {_bare(name) for name in (*_LOOPBACK, *own, options.host, *options.allow_host)}
+        own = (options.host, reached_as(options.host))
+        self._names = {_bare(name) for name in (*_LOOPBACK, *own, *options.allow_host)}
         self._token = None if options.token is None else options.token.encode()
         # The cookie says that its holder knew the token; the token itself isn't in it. Its name is the server's own,
         # since a browser keeps cookies by host, whatever the port.
@@ -133,7 +131,7 @@ class Gate:
 
     def _check_host(self, headers: Mapping[str, str]) -> None:
         host = _bare(headers.get("host", ""), port=True)
-        if host in self._names or (self._options.host in _ANYWHERE and _is_address(host)):
+        if host in self._names or (self._options.host in ANYWHERE and _is_address(host)):
             return
         what = f"this server isn't called {quote(host) or 'nothing'}; start it with --allow-host to let it be"
         raise Refusal(403, what, code="host_refused")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import socket
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,8 +14,10 @@ from vipcli.errors import UsageError, quote
 if TYPE_CHECKING:
     from vipcli.images import Fit
 
-__all__ = ["Limits", "Options", "is_loopback"]
+__all__ = ["ANYWHERE", "Limits", "Options", "is_loopback", "reached_as"]
 
+ANYWHERE = ("0.0.0.0", "::", "")
+"""Hosts that stand for all addresses of this machine."""
 _LEAST_TOKEN = 8  # characters: what is shorter is guessed
 
 
@@ -83,6 +86,11 @@ class Options:
                 raise UsageError(f"--token: {len(self.token)} characters can be guessed; use {_LEAST_TOKEN} or more")
         if self.allow_dir is not None and not self.allow_dir.is_dir():
             raise UsageError(f"--allow-dir {quote(str(self.allow_dir))}: there is no such folder")
+
+
+def reached_as(host: str) -> str:
+    """What others call a server that is bound to `host`: this machine's name, where that is every address."""
+    return socket.gethostname() if host in ANYWHERE else host
 
 
 def is_loopback(host: str) -> bool:

@@ -14,7 +14,7 @@ import uvicorn
 
 from vipcli.errors import UsageError, VipError, quote
 from vipcli.server.connections import limited
-from vipcli.server.options import Options, is_loopback
+from vipcli.server.options import Options, reached_as
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -31,7 +31,7 @@ class Listening:
 
     def __init__(self, sock: socket.socket, host: str) -> None:
         self.socket, self.port = sock, sock.getsockname()[1]
-        shown = host if is_loopback(host) or host not in ("0.0.0.0", "::", "") else socket.gethostname()
+        shown = reached_as(host)
         self.url = f"http://{f'[{shown}]' if ':' in shown else shown}:{self.port}/"
 
     def close(self) -> None:

@@ -12,6 +12,7 @@ import base64
 import itertools
 import re
 from collections.abc import Container, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -51,15 +52,22 @@ def read(reading: Reading) -> Iterator[Case]:
 
 def _repeated(files: Sequence[tuple[str, ParquetFile]]) -> set[int]:
     """The numbers, from 1, of the rows whose id stands in an earlier one, chosen or not."""
-    batches = (batch for _, file in files for batch in file.iter_batches(columns=["question_id"], use_threads=False))
-    names = (str(name) for batch in batches for name in batch.column(0).to_pylist())
-    known: set[str] = set()
-    repeated: set[int] = set()
-    for number, name in enumerate(names, 1):
-        if name in known:
-            repeated.add(number)
-        known.add(name)
-    return repeated
+    ids: list[str] = []
+    for name, file in files:
+        with _whole(name):
+            for batch in file.iter_batches(columns=["question_id"], use_threads=False):
+                ids += map(str, batch.column(0).to_pylist())
+    first: dict[str, int] = {}
+    return {number for number, its in enumerate(ids, 1) if first.setdefault(its, number) != number}
+
+
+@contextmanager
+def _whole(name: str) -> Iterator[None]:
+    """Raise a `UsageError` where a file is damaged in its middle."""
+    try:
+        yield
+    except (OSError, ValueError) as error:  # ArrowInvalid is one of these
+        raise UsageError(f"{name} can't be read to its end ({error}): {_PUBLISHED}") from None
 
 
 def _rows(
@@ -75,13 +83,11 @@ def _rows(
             if not any(index in chosen for index in indexes):
                 continue
             rows = iter(indexes)
-            try:
+            with _whole(name):
                 for batch in file.iter_batches(_AT_ONCE, row_groups=[group], columns=_COLUMNS, use_threads=False):
                     for at, index in enumerate(itertools.islice(rows, batch.num_rows)):
                         if index in chosen:
                             yield index + 1, f"{name}, row {index - begin + 1}", batch.slice(at, 1).to_pylist()[0]
-            except (OSError, ValueError) as error:  # ArrowInvalid is one of these
-                raise UsageError(f"{name} can't be read to its end ({error}): {_PUBLISHED}") from None
 
 
 def _case(row: Mapping[str, Any], where: str, style: Style) -> Case:

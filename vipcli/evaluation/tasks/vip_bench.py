@@ -17,6 +17,7 @@ import os
 import re
 import warnings
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -169,24 +170,26 @@ def _joined(questions: Mapping[str, tuple[str, Mapping[str, Any]]], meta: Mappin
 
 @lru_cache(maxsize=512)  # read again for each style
 def _regions(path: Path) -> tuple[tuple[int, int], Mapping[str, Region]]:
-    """The picture's size and its regions by label, but those whose label several have."""
+    """The picture's size and its regions by label, but those whose label several have, drawable or not.
+
+    Shapes that LabelMe's reader can't use have no label here.
+    """
     if not os.path.isfile(path):
         raise UsageError(f"its regions are missing, {quote(str(path), 200)}: they are published at {_PAGE}")
     read = FORMATS["labelme"].read(path, None)  # shapes that can't be used come before the picture
     picture = next((one for one in read if not isinstance(one, Problem)), None)
     if picture is None or picture.size is None:
         raise UsageError(f"{quote(str(path), 200)} lacks the picture's name or size: it is published at {_PAGE}")
-    found: dict[str, list[Region]] = {}
+    found: dict[str, list[Region | None]] = {}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", VipWarning)  # what is partly outside is said of the picture that is asked about
         for one in picture.regions:
-            try:
-                its = one.marker
-                marker = its.mask(picture.size) if isinstance(its, Rle) else parse(its, picture.size)
-            except MarkerError:  # no question is about one that can't be drawn
-                continue
-            found.setdefault(one.label or "", []).append(region_of(marker))
-    return picture.size, {label: regions[0] for label, regions in found.items() if len(regions) == 1}
+            its, region = one.marker, None
+            with suppress(MarkerError):  # one that can't be drawn, and that perhaps no question is about
+                region = region_of(its.mask(picture.size) if isinstance(its, Rle) else parse(its, picture.size))
+            found.setdefault(one.label or "", []).append(region)
+    single = {label: regions[0] for label, regions in found.items() if len(regions) == 1}
+    return picture.size, {label: region for label, region in single.items() if region is not None}
 
 
 TASKS = (
