@@ -104,6 +104,15 @@ def test_ctrl_c_in_mid_answer_keeps_the_text_and_exits_130(endless):
     assert b"Traceback" not in error
 
 
+def test_brackets_in_what_is_being_done_are_no_markup(monkeypatch, capsys):
+    from vipcli.cli import console
+
+    monkeypatch.setattr(console, "_lively", lambda *_: True)
+    with console.status("asking x[/y] [link=https://example.org]z", quiet=False):
+        pass
+    assert "\x1b]8" not in capsys.readouterr().err
+
+
 def test_ctrl_c_while_loading_exits_130_without_a_word():
     child = pexpect.spawn(VIP[0], [*VIP[1:], *ASK], cwd=REPOSITORY, env=clean(), timeout=60)
     began = time.monotonic()

@@ -21,7 +21,7 @@ from vipcli.engine.decode import StopFilter, TextStream, Writing, decode, sample
 from vipcli.engine.loading import load
 from vipcli.engine.local import LocalEngine
 from vipcli.engine.vision import features
-from vipcli.errors import ModelError, UsageError
+from vipcli.errors import ModelError, UsageError, quote
 
 ASKED = "###Human: <image>\nWhat is within the red rectangle?###Assistant:"
 TOLD = "###Human: What is a dog?###Assistant:"
@@ -326,6 +326,7 @@ def test_an_answer_that_fails_or_is_cancelled_halfway_is_never_called_complete()
     [
         ({"temperature": -0.5}, "temperature must be 0 or more, got -0.5"),
         ({"temperature": float("nan")}, "temperature must be 0 or more, got nan"),
+        ({"temperature": 10**310}, f"temperature must be 0 or more, got {quote(str(10**310))}"),
         ({"top_p": 0}, "top_p must be above 0 and at most 1, got 0"),
         ({"top_p": 1.5}, "top_p must be above 0 and at most 1, got 1.5"),
         ({"max_new_tokens": 0}, "max_new_tokens must be 1 or more, got 0"),

@@ -35,6 +35,8 @@ from PIL import Image
 
 from vipcli import Box, ChatSession, mark, to_request
 from vipcli.engine import RemoteEngine, Request, Token, open_engine, open_remote
+from vipcli.engine.completions import piece
+from vipcli.engine.sse import Event
 from vipcli.errors import ModelError, PromptError, UsageError
 
 PICTURE = np.random.default_rng(0).integers(0, 256, (32, 48, 3), dtype=np.uint8)
@@ -318,6 +320,11 @@ def test_a_conversation_counts_the_servers_tokens(engine):
 def test_why_an_answer_ended(server, engine, reason, finish):
     server.on_ask = lambda call: call.say("a", finish=reason)
     assert engine.stream(asking()).finished().finish == finish
+
+
+def test_an_empty_reason_ends_no_answer():
+    data = {"choices": [{"delta": {"content": "a"}, "finish_reason": ""}]}
+    assert piece(Event("message", json.dumps(data)), "it").finish is None
 
 
 def test_an_answer_may_be_empty(server, engine):

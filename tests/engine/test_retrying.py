@@ -22,6 +22,7 @@ NOW = "Wed, 25 Nov 2026 10:00:00 GMT"
         ({"retry-after": "-1"}, 0),
         ({"retry-after": "nan"}, None),
         ({"retry-after": "soon"}, None),
+        ({"retry-after": "Mon, 01 Jan 99999999999 00:00:00 GMT"}, None),
         ({"retry-after": "Wed, 25 Nov 2026 10:00:09 GMT", "date": NOW}, 9),
         ({"retry-after": "Wed, 25 Nov 2026 09:00:00 GMT", "date": NOW}, 0),
         ({"retry-after": "Wed, 25 Nov 2026 10:00:09", "date": "never"}, None),
