@@ -31,7 +31,7 @@ class Workbench:
         self._helpers, self._owns_helpers = helpers or Helpers(), helpers is None
         self._threads = ThreadPoolExecutor(_THREADS, "vip-prepare")
         self._turns: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
-        self._remembered: OrderedDict[tuple, Looked] = OrderedDict()
+        self._remembered: OrderedDict[bytes, Looked] = OrderedDict()
         self._bytes = 0  # of the pictures among them
 
     def close(self) -> None:
@@ -50,11 +50,7 @@ class Workbench:
 
     async def look(self, client: Client, data: bytes, marking: Marking, sight: Sight) -> Looked:
         """`vipcli.server.looking.look`, remembered, since each turn of a conversation sends its picture again."""
-        # Of the markers' texts too, which may be long: what is remembered is bounded by pictures alone.
-        key = (
-            await self.aside(client, _digest, data),
-            _digest(repr((marking, sight)).encode("utf-8", "surrogatepass")),
-        )
+        key = await self.aside(client, _digest, data, marking, sight)
         if key in self._remembered:
             self._remembered.move_to_end(key)
             return self._remembered[key]
@@ -76,8 +72,11 @@ class Workbench:
         return await self.aside(client, self._helpers.do, self._limits.picture_seconds, *work)
 
 
-def _digest(data: bytes) -> bytes:
-    return hashlib.blake2b(data, digest_size=32).digest()
+def _digest(data: bytes, marking: Marking, sight: Sight) -> bytes:
+    """Of the markers' texts too, which may be long: what is remembered is bounded by its pictures alone."""
+    summed = hashlib.blake2b(data, digest_size=32)
+    summed.update(repr((marking, sight)).encode("utf-8", "surrogatepass"))
+    return summed.digest()
 
 
 def _size(looked: Looked) -> int:
