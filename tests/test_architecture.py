@@ -81,6 +81,7 @@ MAY_IMPORT_TORCH = {
     "engine/loading.py",
     "engine/local.py",
     "engine/packing.py",
+    "engine/recording.py",
     "engine/readers.py",
     "engine/slots.py",
     "engine/vision.py",

@@ -169,7 +169,7 @@ def test_room_that_cant_be_made_leaves_the_memory_as_it_was(
     first, _ = asked(engine, FIRST)
     with monkeypatch.context() as patch:
         made: list[int] = []
-        real = torch.empty
+        real = torch.zeros
 
         def full(*shape: object, **options: object) -> torch.Tensor:
             made.append(1)
@@ -177,7 +177,7 @@ def test_room_that_cant_be_made_leaves_the_memory_as_it_was(
                 raise torch.OutOfMemoryError("CUDA out of memory.")
             return real(*shape, **options)  # type: ignore[call-overload]
 
-        patch.setattr(torch, "empty", full)
+        patch.setattr(torch, "zeros", full)
         with pytest.raises(ModelError, match="out of memory"):
             asked(engine, FIRST, tokens=700)
     assert asked(engine, FIRST)[0].text == first.text

@@ -38,7 +38,6 @@ def test_lessons_are_encoded_as_the_prompt_that_vip_sends(prepared: Prepared, sa
     # A position's label is the token that follows it, but for the end of an answer.
     for position, label in enumerate(encoded.labels[:-1]):
         assert label in (-100, encoded.ids[position + 1], tokenizer.eos_token_id)
-    assert sum(encoded.weights) == pytest.approx(2)
 
 
 def test_special_tokens_in_texts_are_no_special_tokens(prepared: Prepared) -> None:
@@ -114,7 +113,7 @@ def test_a_sample_is_drawn_the_same_every_time_and_marked_afresh_each_number(pre
 def test_an_answer_is_exact_where_every_token_of_it_is() -> None:
     known = torch.tensor([[0, 1, 1, 0, 1], [1, 0, 0, 1, 1]], dtype=torch.bool)
     right = torch.tensor([1, 0, 1, 1, 1, 1], dtype=torch.bool)
-    told = Told(torch.zeros(6), right, torch.ones(6), known)
+    told = Told(torch.zeros(6), right, known)
     assert told.exact().tolist() == [False, True, True, True]
 
 

@@ -242,10 +242,10 @@ def test_answers_weigh_alike_in_whichever_batch_they_are(saved_checkpoint: Path,
     def gradient(*parts: list[Any]) -> tuple[float, torch.Tensor]:
         learner.zero_grad()
         batches = [collate(prepared.encoder, part) for part in parts]
-        weights = [float(batch["weights"].sum()) for batch in batches]
+        tokens = [int((batch["labels"] >= 0).sum()) for batch in batches]
         loss = torch.zeros(())
-        for batch, weight in zip(batches, weights, strict=True):
-            loss = loss + learner(batch, weight / sum(weights), len(batches))[0]
+        for batch, its in zip(batches, tokens, strict=True):
+            loss = loss + learner(batch, its / sum(tokens), len(batches))[0]
         loss.backward()
         return float(loss), learner.model.lm_head.weight.grad.clone()
 

@@ -3,9 +3,9 @@
 `protocol` holds the values and the `Engine` protocol, `catalog` says which model is where, `checkpoint` reads and
 checks its files, `processor` says how it is asked, `devices` chooses where it goes, `loading` loads it with
 transformers, and `local` is its engine. `readers` lets it read a prompt and what follows, by way of `vision`
-(pictures), `llama` (text) and `packing` (the arithmetic of both); `decode` is the answer loop, `batching` that of many
-requests, each in one of its `slots`. torch and transformers load inside `open_engine`, with the names behind the door
-below, and in `resolve("auto")` where the 7B is on this machine.
+(pictures), `llama` (text), `packing` (the arithmetic of both on a CPU) and `recording` (a token's step on a GPU);
+`decode` is the answer loop, `batching` that of many requests, each in one of its `slots`. torch and transformers load
+inside `open_engine`, with the names behind the door below, and in `resolve("auto")` where the 7B is on this machine.
 
 `remote` asks a server instead, without them: in the words of `completions`, over a `wire`, by way of `sse` (what it
 streams), `retrying` (when it fails) and `in_flight` (many requests at a time).
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from vipcli.engine.checkpoint import weigh as weigh
     from vipcli.engine.devices import choose_device as choose_device
     from vipcli.engine.devices import choose_dtype as choose_dtype
+    from vipcli.engine.llama import fuse as fuse
     from vipcli.engine.loading import Outline as Outline
     from vipcli.engine.loading import outline as outline
     from vipcli.engine.local import LocalEngine as LocalEngine
@@ -61,6 +62,7 @@ __getattr__, _heavy = door(
         "checkpoint": ("check_complete", "is_llava", "load_processor", "model_class", "read_config", "weigh"),
         "devices": ("choose_device", "choose_dtype"),
         "loading": ("Outline", "outline"),
+        "llama": ("fuse",),
         "local": ("LocalEngine",),
         "packing": ("pack",),
         "processor": ("eos_of", "image_tokens", "special_tokens_of", "template_of"),

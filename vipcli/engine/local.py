@@ -17,7 +17,7 @@ from vipcli.engine.batching import answer_together, rows_that_fit
 from vipcli.engine.catalog import SQUARE_SETTINGS, square_side
 from vipcli.engine.checkpoint import first_line, in_one_sentence, is_llava
 from vipcli.engine.decode import Writing, decode, sampler
-from vipcli.engine.llama import LlamaText, Memory, fuse_small
+from vipcli.engine.llama import LlamaText, Memory, fuse
 from vipcli.engine.packing import pack_all
 from vipcli.engine.processor import eos_of, image_tokens, special_tokens_of, template_of
 from vipcli.engine.protocol import Feed, Finish, Generation, Request, Result, Token
@@ -59,7 +59,7 @@ class LocalEngine:
         self._lookup: Callable[[list[Any]], np.ndarray] | None = None
         if self.side and is_llava(model.config) and LlamaText.runs(model):
             self._lookup = lookup(its, self.side, **self._images_kwargs)
-            fuse_small(model)
+            fuse(model)
             one_pass_activations(model)
             pack_all(model)
             self.text = LlamaText(model)

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 
 from vipcli.engine.llama import LlamaText, Memory
+from vipcli.engine.recording import Step
 from vipcli.engine.vision import Eyes
 from vipcli.errors import ModelError
 
@@ -97,8 +98,14 @@ class RememberingReader:
     @torch.inference_mode()
     def read(self, token: int) -> torch.Tensor:
         """Read one more token; returns logits, (1, vocabulary)."""
-        logits = self._text.read(self._text.embed(torch.tensor([[token]], device=self._text.device)), self.memory)
-        self.memory.ids.append(token)
+        text, memory = self._text, self.memory
+        if text.recorded:
+            if memory.step is None or not memory.step.fits(memory):
+                memory.step = Step(text, memory)
+            logits = memory.step.read(token, len(memory.ids))
+        else:
+            logits = text.read(text.embed(torch.tensor([[token]], device=text.device)), memory)
+        memory.ids.append(token)
         return logits
 
 

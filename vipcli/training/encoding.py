@@ -21,15 +21,13 @@ class Encoded:
     """The conversations about one picture in one row of tokens, the picture's first.
 
     ids: of the tokens. labels: of the token that follows each, where it belongs to an answer, else -100; an answer ends
-    with the end-of-sequence token whatever follows. weights: of the labels, 1 for each answer in all, so that long ones
-    don't drown the short. positions: count on in each conversation from where the shared beginning ends. segments: 0
-    for that beginning, 1, 2 ... for the conversations, which don't see each other. cut: whether the first one is longer
-    than there is room for.
+    with the end-of-sequence token whatever follows. positions: count on in each conversation from where the shared
+    beginning ends. segments: 0 for that beginning, 1, 2 ... for the conversations, which don't see each other. cut:
+    whether the first one is longer than there is room for.
     """
 
     ids: list[int]
     labels: list[int]
-    weights: list[float]
     positions: list[int]
     segments: list[int]
     cut: bool
@@ -69,7 +67,6 @@ class Encoder:
         """Conversations that don't fit into `limit` any more are left out, and turns from the first one's end."""
         ids: list[int] = []
         labels: list[int] = []
-        weights: list[float] = []
         positions: list[int] = []
         segments: list[int] = []
         shared = 0
@@ -79,7 +76,7 @@ class Encoder:
             if not ids and pictured:
                 shared = len(its_ids) - its_ids[::-1].index(self._image_id)
                 ids, labels = its_ids[:shared], [-100] * shared
-                weights, positions, segments = [0.0] * shared, list(range(shared)), [0] * shared
+                positions, segments = list(range(shared)), [0] * shared
             its_ids, its_labels = its_ids[shared:], its_labels[shared:]
             number = 1 + (segments[-1] if segments else 0)
             if len(ids) + len(its_ids) > self.limit and number > 1:
@@ -89,10 +86,9 @@ class Encoder:
             its_ids, its_labels = its_ids[:room], its_labels[:room]
             ids += its_ids
             labels += its_labels
-            weights += _weights(its_labels)
             positions += range(shared, shared + len(its_ids))
             segments += [number] * len(its_ids)
-        return Encoded(ids, labels, weights, positions, segments, cut)
+        return Encoded(ids, labels, positions, segments, cut)
 
     def teaches(self, turns: Sequence[Turn], pictured: bool) -> bool:
         """Whether anything of the first answer fits into `limit` behind its question."""
@@ -136,17 +132,3 @@ class Encoder:
                 if i + 1 == len(ids) or answer_of[i + 1] != answer:
                     labels[i] = self._eos
         return ids, labels
-
-
-def _weights(labels: list[int]) -> list[float]:
-    """1 for each run of labels, shared out evenly."""
-    weights = [0.0] * len(labels)
-    run: list[int] = []
-    for i, label in enumerate([*labels, -100]):
-        if label >= 0:
-            run.append(i)
-        elif run:
-            for j in run:
-                weights[j] = 1 / len(run)
-            run = []
-    return weights

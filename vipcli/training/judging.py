@@ -44,7 +44,7 @@ def judge(
 ) -> dict[str, tuple[float, float]]:
     """Figures by name, each as a sum and what it is to be divided by, so that several processes can add theirs up.
 
-    ``loss`` and ``token`` weigh each answer alike; ``exact`` is the share of answers that are right to the last token.
+    ``loss`` and ``token`` are of single tokens; ``exact`` is the share of answers that are right to the last one.
     In stage ``vision`` they are those of the dense heads.
     """
     sums: dict[str, tuple[float, float]] = {}
@@ -63,8 +63,8 @@ def judge(
                 add(name, value * len(some), len(some))
             if told is not None:
                 exact = told.exact()
-                add("loss", (told.losses * told.weights).sum(), told.weights.sum())
-                add("token", (told.right * told.weights).sum(), told.weights.sum())
+                add("loss", told.losses.sum(), len(told.losses))
+                add("token", told.right.sum(), len(told.right))
                 add("exact", exact.sum(), len(exact))
     finally:
         learner.train(learning)

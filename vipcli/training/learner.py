@@ -20,13 +20,12 @@ __all__ = ["Learner", "Told"]
 class Told:
     """What the model makes of the tokens that it should say: each (tokens,), in the order of the batch.
 
-    losses: cross entropy. right: whether it would have said that token. weights: of a batch. known: (batch, length)
-    bool, where in the batch these tokens are.
+    losses: cross entropy. right: whether it would have said that token. known: (batch, length) bool, where in the batch
+    these tokens are.
     """
 
     losses: torch.Tensor
     right: torch.Tensor
-    weights: torch.Tensor
     known: torch.Tensor
 
     def exact(self) -> torch.Tensor:
@@ -120,7 +119,7 @@ class Learner(nn.Module):
             dense = dense + read_loss + named_loss + looks_loss
         logits = self.model.lm_head(hidden[known]).float()
         losses = functional.cross_entropy(logits, labels[known], reduction="none")
-        return Told(losses, logits.argmax(-1) == labels[known], batch["weights"][known], known), dense, figures
+        return Told(losses, logits.argmax(-1) == labels[known], known), dense, figures
 
     def _vectors(self) -> torch.Tensor:
         """What the language model reads for the word of each thing: (things, width)."""
@@ -130,16 +129,18 @@ class Learner(nn.Module):
     def forward(self, batch: dict[str, Any], share: float = 1.0, parts: int = 1) -> tuple[torch.Tensor, dict[str, Any]]:
         """batch: what `vipcli.training.samples.collate` makes. Returns the loss, and figures by name.
 
-        A step may have several batches, whose losses are added up. share: this one's of all the weight of their
-        answers, so that an answer counts alike in whichever batch it is. parts: how many batches there are.
+        A step may have several batches, whose losses are added up. share: this one's of all tokens of their answers, so
+        that a token counts alike in whichever batch it is. parts: how many batches there are.
         """
         told, dense, figures = self.told(batch)
         if told is None:
             assert dense is not None
             return dense / parts, figures
-        total = told.weights.sum().clamp(min=1e-6)
-        answers = (told.losses * told.weights).sum() / total
-        figures |= {"answers": answers.detach(), "token": (told.right * told.weights).sum().detach() / total}
+        # Every token alike: where each answer counted as one, the first token of a long one, which often decides
+        # between it and a short one, was chosen too seldom.
+        total = told.known.sum().clamp(min=1)
+        answers = told.losses.sum() / total
+        figures |= {"answers": answers.detach(), "token": told.right.sum() / total}
         loss = answers * share
         if dense is not None and self._train.dense:
             loss = loss + self._train.dense * dense / parts

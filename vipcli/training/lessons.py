@@ -73,7 +73,7 @@ def _scene(rng: np.random.Generator, art: Art | None) -> Scene:
     strangers = 0.0
     if art is not None and art.strangers:
         # One among things that are known says most: where most were strangers or none, its company gave it away.
-        strangers = float(rng.choice((0.0, 1 / count, 0.6), p=(0.42, 0.38, 0.2)))
+        strangers = float(rng.choice((0.0, 1 / count, 0.6), p=(0.22, 0.44, 0.34)))
     look = Look(
         twins=twins,
         recolored=0.12,
@@ -93,9 +93,12 @@ def mark_some(
     """Mark up to `count` things of a scene; returns index of the thing -> marker, all coloured.
 
     Half the time the colours are the automatic ones, half the time any of the nine, but never yellow beside gold,
-    which translucent lines don't tell apart.
+    which translucent lines don't tell apart. Half the time things that have no name here are marked before others.
     """
-    chosen = rng.permutation(len(scene.things))[:count]
+    order = rng.permutation(len(scene.things)).tolist()
+    if rng.random() < 0.5:  # one is asked about as often as the answer should come to mind
+        order.sort(key=lambda i: scene.things[i].name in THINGS)
+    chosen = order[:count]
     varied = bool(rng.random() < 0.6)
     often = np.array([_OFTEN.get(kind, 1.0) for kind in kinds])
     some = [kinds[i] for i in rng.choice(len(kinds), len(chosen), p=often / often.sum())]
@@ -113,7 +116,7 @@ def mark_some(
         mark_thing(rng, scene.things[i], shape, color, vary=varied)
         for i, shape, color in zip(chosen, some, colors, strict=True)
     ]
-    return dict(zip((int(i) for i in chosen), assign(scene.picture, markers), strict=True))
+    return dict(zip(chosen, assign(scene.picture, markers), strict=True))
 
 
 def _weather(rng: np.random.Generator, picture: np.ndarray) -> np.ndarray:

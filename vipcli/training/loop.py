@@ -139,7 +139,7 @@ class _Training:
         drawn = draw_batches(prepared, stack, self._step, self._world, self._rank, pinned=self._device.type == "cuda")
         while self._step < its.steps:
             batches = [next(drawn) for _ in range(its.accumulate)]
-            weight, stopped = self._agree(batches)
+            tokens, stopped = self._agree(batches)
             if watches and any(batch["cut"].any() for batch in batches):
                 watches = False
                 room = prepared.encoder.limit
@@ -149,7 +149,7 @@ class _Training:
                 self._save()
                 yield Stopped(self._step, self._run.checkpoint)
                 return
-            loss = self._learn(batches, weight)
+            loss = self._learn(batches, tokens)
             now = time.monotonic()
             speed = (self._step - shown) * its.batch * its.accumulate * self._world / max(now - since, 1e-9)
             left = (its.steps - self._step) * (now - self._began) / (self._step - self._first)
@@ -180,22 +180,22 @@ class _Training:
         return self._step % every == 0 or self._step == self._its.steps
 
     def _agree(self, batches: list[dict[str, Any]]) -> tuple[float, bool]:
-        """The weight of all answers of this step in all processes, and whether one of these was asked to stop."""
-        weight = sum(float(batch["weights"].sum(dtype=torch.float64)) for batch in batches)
+        """How many tokens the answers of this step have in all processes, and whether one was asked to stop."""
+        tokens = sum(map(_told, batches))
         if self._world == 1:
-            return weight, self._stop()
-        both = torch.tensor([weight, float(self._stop())], dtype=torch.float64, device=self._device)
+            return tokens, self._stop()
+        both = torch.tensor([tokens, float(self._stop())], dtype=torch.float64, device=self._device)
         total, stopped = self._accelerator.reduce(both, "sum").tolist()
         return total, stopped > 0
 
-    def _learn(self, batches: list[dict[str, Any]], weight: float) -> float:
+    def _learn(self, batches: list[dict[str, Any]], tokens: float) -> float:
         """Take one step; returns its loss in this process."""
         step = self._step
         torch.manual_seed(hash((self._its.seed, step, self._rank)) % 2**63)  # of dropout
         loss = torch.zeros((), device=self._device)
         for number, batch in enumerate(batches, 1):
-            own = float(batch["weights"].sum(dtype=torch.float64))
-            share = own / weight * self._world if weight else 0.0  # gradients are averaged over the processes
+            # Gradients are averaged over the processes.
+            share = _told(batch) / tokens * self._world if tokens else 0.0
             is_last = number == len(batches)
             with nullcontext() if is_last else self._accelerator.no_sync(self._wrapped):
                 one, figures = self._wrapped(to_device(batch, self._device), share, len(batches))
@@ -286,6 +286,11 @@ class _Training:
         write_model(self._prepared, learnt, self._run.model, self._judged, seconds)
         if can_plot():
             plot(read_log(self._run.log), self._run.folder)
+
+
+def _told(batch: dict[str, Any]) -> int:
+    """How many tokens a batch's answers have."""
+    return int((batch["labels"] >= 0).sum())
 
 
 @contextmanager

@@ -103,7 +103,7 @@ def collate(encoder: Encoder, drawn: list[tuple[Sample, Encoded]], *, fixed: boo
     """A batch of tensors.
 
     pixels: (batch, 3, side, side) float32; pictured: (batch,) bool, False where there is no picture. ids, labels,
-    weights, positions, segments: (batch, length), see `Encoded`; padded to the next 32, or, `fixed`, always to the
+    positions, segments: (batch, length), see `Encoded`; padded to the next 32, or, `fixed`, always to the
     encoder's limit, which compiled code wants. patches: by name, or None. cut: (batch,) bool, see `Encoded`.
     """
     longest = max(len(one.ids) for _, one in drawn)
@@ -125,7 +125,6 @@ def collate(encoder: Encoder, drawn: list[tuple[Sample, Encoded]], *, fixed: boo
         "pictured": torch.tensor([sample.picture is not None for sample, _ in drawn]),
         "ids": padded("ids", encoder.padding, torch.long),
         "labels": padded("labels", -100, torch.long),
-        "weights": padded("weights", 0, torch.float32),
         "positions": padded("positions", 0, torch.long),
         "segments": padded("segments", 0, torch.long),
         "patches": Patches.stack(labelled) if len(labelled) == len(drawn) else None,

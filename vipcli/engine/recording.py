@@ -1,0 +1,71 @@
+"""One token's way through a text model, recorded as a CUDA graph: between its kernels a GPU waits for no Python."""
+
+from __future__ import annotations
+
+import torch
+from torch.nn import functional
+
+from vipcli.engine.llama import LlamaText, Memory
+
+__all__ = ["Step"]
+
+
+class Step:
+    """Reads one token behind what a memory holds, with shapes and addresses that never change.
+
+    It is of the memory as it is now: one that grows needs another. On a GPU it is recorded when it is first taken and
+    replayed from then on.
+    """
+
+    def __init__(self, text: LlamaText, memory: Memory) -> None:
+        self._text, self._keys, self._values = text, memory.keys, memory.values
+        self._inputs = torch.zeros(2, dtype=torch.long, device=text.device)  # the token and its position
+        self._places = torch.arange(memory.keys[0].shape[2], device=text.device)
+        self._graph: torch.cuda.CUDAGraph | None = None
+        self._logits = torch.empty(0)
+
+    def fits(self, memory: Memory) -> bool:
+        """Whether it is of this memory as it is now."""
+        return memory.keys is self._keys
+
+    def read(self, token: int, position: int) -> torch.Tensor:
+        """Returns logits, (1, vocabulary). position: how many tokens come before."""
+        self._inputs.copy_(torch.tensor([token, position]))
+        if self._text.device.type != "cuda":
+            return self._through()
+        if self._graph is None:
+            self._record()
+        assert self._graph is not None
+        self._graph.replay()
+        self._text.tokens_read += 1
+        return self._logits.clone()
+
+    def _record(self) -> None:
+        before = self._text.tokens_read
+        with torch.cuda.device(self._text.device):
+            aside, graph = torch.cuda.Stream(), torch.cuda.CUDAGraph()
+            aside.wait_stream(torch.cuda.current_stream())
+            with torch.cuda.stream(aside):
+                self._through()  # so that every kernel is there: none can be loaded while it is recorded
+                graph.capture_begin(capture_error_mode="thread_local")  # other threads may use the GPU meanwhile
+                try:
+                    self._logits = self._through()
+                finally:
+                    graph.capture_end()
+            torch.cuda.current_stream().wait_stream(aside)
+        self._graph, self._text.tokens_read = graph, before
+
+    def _through(self) -> torch.Tensor:
+        text, at = self._text, self._inputs[1:]
+        hidden = torch.zeros(len(self._places), dtype=text.kept, device=text.device)
+        hidden = hidden.masked_fill(self._places > at, -torch.inf)[None, None, None]
+
+        def attend(layer: int, queries: torch.Tensor, keys: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
+            all_keys, all_values = self._keys[layer], self._values[layer]
+            all_keys.index_copy_(2, at, keys.to(text.kept))
+            all_values.index_copy_(2, at, values.to(text.kept))
+            return functional.scaled_dot_product_attention(
+                queries.to(text.kept), all_keys, all_values, attn_mask=hidden, enable_gqa=text.grouped
+            ).to(queries.dtype)
+
+        return text.through(text.embed(self._inputs[:1][None]), at, attend, slice(-1, None))
