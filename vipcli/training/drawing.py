@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import multiprocessing
+import os
 import signal
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -90,6 +91,7 @@ def _drawn(batch: Any) -> dict[str, Any]:
 
 def _begin_worker(_: int) -> None:
     torch.set_num_threads(1)
+    os.nice(5)  # who learns comes first, and waits for samples where there are too few
     for number in (signal.SIGINT, signal.SIGTERM):  # they may reach all processes; the training itself ends these
         signal.signal(number, signal.SIG_IGN)
 
