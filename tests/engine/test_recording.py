@@ -47,9 +47,9 @@ def test_its_logits_are_those_of_the_plain_pass(device: str, checkpoint: Path) -
     assert text is not None
     memories = [Memory(), Memory()]
     for memory in memories:
-        text.reserve(memory, 40)
+        text.reserve(memory, 50)
     step = Step(text, memories[1])
-    for number in range(12):
+    for number in range(40):  # on a GPU it is recorded on the way
         token = 7 + number
         plain = text.read(text.embed(torch.tensor([[token]], device=text.device)), memories[0])
         torch.testing.assert_close(step.read(token, number), plain, rtol=1e-4, atol=1e-5)

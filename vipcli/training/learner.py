@@ -69,13 +69,8 @@ class Learner(nn.Module):
         embedded = self.model.get_input_embeddings()(ids)
         features = self.model.model.multi_modal_projector(torch.cat(layers, dim=-1))
         here = (ids == self._image_token) & pictured[:, None]
-        # Tokens of text, which take none, are spread over the patches: a GPU adds up the gradients of many that share
-        # one by trying again and again, and spent most of a step on that.
-        count = features.shape[1]
-        spread = torch.arange(ids.shape[1], device=ids.device) % count
-        patch = torch.where(here, (here.cumsum(1) - 1).clamp(max=count - 1), spread)
-        patch = patch.unsqueeze(-1).expand(-1, -1, features.shape[-1])
-        embedded = torch.where(here.unsqueeze(-1), features.gather(1, patch).to(embedded.dtype), embedded)
+        number = (here.cumsum(1) - 1).clamp(0, features.shape[1] - 1).unsqueeze(-1).expand(-1, -1, features.shape[-1])
+        embedded = torch.where(here.unsqueeze(-1), features.gather(1, number).to(embedded.dtype), embedded)
         # A token sees the tokens before it of the shared beginning (segment 0) and of its own conversation.
         earlier = torch.ones(ids.shape[1], ids.shape[1], dtype=torch.bool, device=ids.device).tril()
         own = (segments[:, :, None] == segments[:, None, :]) | (segments[:, None, :] == 0)
