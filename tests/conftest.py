@@ -32,6 +32,8 @@ _LEFTOVERS = pytest.StashKey[list[str]]()
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
     config.stash[_STDERR] = os.dup(2)  # which is another file while a test runs
+    # What is held equal here is so on a CPU, in float32. With the first GPU: VIP_TEST_GPU=0 pytest ...
+    os.environ["CUDA_VISIBLE_DEVICES"] = os.environ.get("VIP_TEST_GPU", "")
     if IS_WORKER:  # `popen-gw0` makes paths so long that sentences leave out their middle
         own = Path(config.option.basetemp)
         config.option.basetemp = own.with_name(own.name.removeprefix("popen-gw"))

@@ -6,7 +6,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from vipcli.evaluation.exam import CONTROL, Material, Question, exam
+from vipcli.evaluation.exam import CONTROL, OTHER_ART, Material, Question, exam
 from vipcli.evaluation.scoring import Asked, Score, scores, sit, table
 from vipcli.scenes import SHAPES, THINGS
 from vipcli.scenes.art import shipped_art
@@ -46,12 +46,14 @@ def test_scores_are_counted_by_row_and_thing():
             asked(CONTROL, "a cat", "nothing is marked"),
             asked("things it can't know", DONT_KNOW, DONT_KNOW),
             asked("color", "red", DONT_KNOW),
+            asked(OTHER_ART, "a cat", DONT_KNOW),
         ]
     )
     assert (rows["one marker"].right, rows["one marker"].asked) == (2, 3)
     assert rows["one marker: box"].share == 1
     assert rows["the worst of 2 things (cat)"] == Score(1, 2)
     assert rows["gives up on what it knows"] == Score(1, 4)
+    assert rows["gives up on other art"] == Score(1, 1)
     assert rows[CONTROL].share == 0
     assert "| things it can't know | 100.0 % | 1 |" in table(rows)
 
@@ -85,7 +87,7 @@ def test_photographs_and_other_art_are_asked_about_where_they_are_given():
     photograph = np.random.default_rng(0).integers(0, 256, (300, 400, 3), np.uint8)
     rows = Counter(question.row for question in exam(0.01, material=Material([photograph], shipped_art())))
     assert rows["photographs behind the things"]
-    assert rows["other art of the same things"]
+    assert rows[OTHER_ART]
 
 
 @pytest.mark.filterwarnings("ignore::vipcli.VipWarning")

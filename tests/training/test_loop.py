@@ -232,7 +232,7 @@ def test_where_words_look_is_what_transformers_says_of_these_heads(saved_checkpo
     torch.testing.assert_close(looks.exp(), read.attentions[1][:, :3], atol=1e-5, rtol=1e-4)
 
 
-def test_answers_weigh_alike_in_whichever_batch_they_are(saved_checkpoint: Path, tmp_path: Path) -> None:
+def test_tokens_weigh_alike_in_whichever_batch_they_are(saved_checkpoint: Path, tmp_path: Path) -> None:
     """Two batches of a step learn what one of all their samples does, though one has more answers than the other."""
     prepared = prepare(settings_of(tmp_path, saved_checkpoint))
     samples = Samples(prepared.sources, prepared.encoder, 0)

@@ -17,8 +17,8 @@ __all__ = ["decode_floor", "matmul_rate", "prefill_floor", "read_rate", "vision_
 
 
 def read_rate(device: torch.device) -> float:
-    """Bytes a second at which `device` reads memory, by summing up half a gigabyte, or four of a GPU's."""
-    data = torch.ones(2**27 if device.type == "cpu" else 2**30, device=device)
+    """Bytes a second at which `device` reads memory, by summing up half a gigabyte."""
+    data = torch.ones(2**27, device=device)
     return data.nbytes / _best(lambda: data.sum(), device)
 
 

@@ -16,7 +16,6 @@ from vipcli.engine import (
     LocalEngine,
     choose_device,
     choose_dtype,
-    fuse,
     located,
     model_class,
     open_engine,
@@ -133,7 +132,6 @@ def _sides(
     name: str, plain: Any, processor: Any, load_seconds: tuple[float, float] | None, folder: Path | None
 ) -> Sides:
     """Ours is a second set of modules around the same weights, so that the plain side keeps its whole tower."""
-    fuse(plain)  # or on a GPU ours would join weights of its own, and each side would have a whole model
     shared = {id(one): one for one in (*plain.parameters(), *plain.buffers())}
     ours = copy.deepcopy(plain, shared)
     trim_tower(ours)

@@ -42,7 +42,6 @@ if TYPE_CHECKING:
     from vipcli.engine.checkpoint import weigh as weigh
     from vipcli.engine.devices import choose_device as choose_device
     from vipcli.engine.devices import choose_dtype as choose_dtype
-    from vipcli.engine.llama import fuse as fuse
     from vipcli.engine.loading import Outline as Outline
     from vipcli.engine.loading import outline as outline
     from vipcli.engine.local import LocalEngine as LocalEngine
@@ -62,7 +61,6 @@ __getattr__, _heavy = door(
         "checkpoint": ("check_complete", "is_llava", "load_processor", "model_class", "read_config", "weigh"),
         "devices": ("choose_device", "choose_dtype"),
         "loading": ("Outline", "outline"),
-        "llama": ("fuse",),
         "local": ("LocalEngine",),
         "packing": ("pack",),
         "processor": ("eos_of", "image_tokens", "special_tokens_of", "template_of"),

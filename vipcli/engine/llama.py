@@ -15,6 +15,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from vipcli.engine.devices import free_memory
+
 if TYPE_CHECKING:
     from vipcli.engine.recording import Step
 
@@ -55,9 +57,9 @@ class LlamaText:
     """The text model of a loaded image-text model, and its head.
 
     layers, kv_heads, width, kept: of its keys and values (key-value heads, of so many numbers of this dtype); grouped:
-    it has more heads than those. small: calls cost it more than their arithmetic. recorded: its answers are read by a
-    `vipcli.engine.recording.Step`. tokens_read: how many tokens went through it so far, for whoever wants to know what
-    was saved.
+    it has more heads than those. angles: cosines and signed sines, (positions, head width) each. small: calls cost it
+    more than their arithmetic. recorded: an answer by itself is read by a `vipcli.engine.recording.Step`. tokens_read:
+    how many tokens went through it so far, for whoever wants to know what was saved.
     """
 
     def __init__(self, model: Any) -> None:
@@ -76,7 +78,7 @@ class LlamaText:
         self.layers = len(self._layers)
         self._head = model.lm_head
         nothing = torch.empty(0, self.width, device=self.device)
-        self._angles = nothing, nothing  # cosines and signed sines, (positions, head width) each
+        self.angles = nothing, nothing
         self.tokens_read = 0
 
     @staticmethod
@@ -104,13 +106,13 @@ class LlamaText:
     def room(self, tokens: int) -> int:
         """How many tokens a memory is made for that must hold `tokens`; the model knows that many positions then."""
         capacity = -(-tokens // _BLOCK) * _BLOCK
-        if capacity > len(self._angles[0]):
+        if capacity > len(self.angles[0]):
             positions = torch.arange(capacity, device=self.device)[None]
             cos, sin = self._rotary(torch.empty(0, dtype=self.dtype, device=self.device), positions)
             # Turning needs (-second half, first half): the sign goes into the table.
             sign = torch.ones(self.width, dtype=self.dtype, device=self.device)
             sign[: self.width // 2] = -1
-            self._angles = cos[0].contiguous(), sin[0] * sign
+            self.angles = cos[0].contiguous(), sin[0] * sign
         return capacity
 
     def reserve(self, memory: Memory, tokens: int) -> None:
@@ -128,6 +130,7 @@ class LlamaText:
                 one[:, :, :filled] = old[:, :, :filled]
             larger.append(new)
         memory.keys, memory.values = larger
+        memory.step = None  # which is of what it was
 
     def read(self, embedded: torch.Tensor, memory: Memory) -> torch.Tensor:
         """Read what comes behind `memory`, for which there is room, and return the logits of the next token.
@@ -165,7 +168,7 @@ class LlamaText:
         tokens whose successors are asked for. Returns their logits, (wanted, vocabulary).
         """
         count = embedded.shape[1]
-        cos, sin = (angles[positions] for angles in self._angles)  # (tokens, head width)
+        cos, sin = (angles[positions] for angles in self.angles)  # (tokens, head width)
         x = embedded  # (1, tokens, width)
         for number, layer in enumerate(self._layers):
             heads = layer.qkv(layer.norm_before(x)).view(1, count, -1, self.width).transpose(1, 2)
@@ -191,10 +194,12 @@ def fuse(model: Any) -> None:
     """Put ``qkv_proj`` and ``gate_up_proj`` beside what they join, and `LlamaText` takes them in their place.
 
     Done where a call costs more than its arithmetic, and on a GPU, which reads one large weight faster than several.
-    There the weights that are joined become parts of the whole, so that nothing lies in memory twice.
+    There the weights that are joined become parts of the whole, and nothing is kept twice; but what they leave free
+    may lie in pieces that serve nobody, so it isn't done where memory is short.
     """
     its: Any = model.model.language_model
-    on_gpu = its.embed_tokens.weight.device.type == "cuda"
+    device = its.embed_tokens.weight.device
+    on_gpu = device.type == "cuda" and 4 * free_memory(device) > sum(weight.nbytes for weight in its.parameters())
     if not (on_gpu or _is_small(its)):
         return
     for layer in its.layers:
@@ -219,7 +224,7 @@ def _fused(linears: list[nn.Linear], *, shared: bool) -> nn.Linear:
     if shared:
         parts = fused.weight.detach().split([one.out_features for one in linears])
         for one, part in zip(linears, parts, strict=True):
-            one.weight = nn.Parameter(part, requires_grad=False)
+            one.weight.data = part  # the same parameter, wherever else it is used
     return fused
 
 

@@ -23,7 +23,7 @@ from vipcli.engine.processor import eos_of, image_tokens, special_tokens_of, tem
 from vipcli.engine.protocol import Feed, Finish, Generation, Request, Result, Token
 from vipcli.engine.readers import PlainReader, Prompt, Reader, RememberingReader
 from vipcli.engine.vision import Eyes, lookup, one_pass_activations
-from vipcli.errors import PromptError, VipError
+from vipcli.errors import ModelError, PromptError, VipError
 from vipcli.images import Fit, fit
 from vipcli.prompt import IMAGE
 
@@ -211,7 +211,7 @@ class LocalEngine:
             )
 
     def _decode(self, request: Request, prompt: Prompt) -> Generator[Token, None, Finish]:
-        reader = self._reader()
+        reader, failed = self._reader(), False
         try:
             with in_one_sentence(self.name, self.model.device, "can't answer"):
                 return (
@@ -222,8 +222,11 @@ class LocalEngine:
                         self.writing(request),
                     )
                 )
+        except ModelError:
+            failed = True  # what was read may be numbers that overflowed, which the next prompt would meet
+            raise
         finally:
-            if isinstance(reader, RememberingReader):
+            if isinstance(reader, RememberingReader) and not failed:
                 self._memory = reader.memory
 
     def writing(self, request: Request) -> Writing:

@@ -100,7 +100,7 @@ class RememberingReader:
         """Read one more token; returns logits, (1, vocabulary)."""
         text, memory = self._text, self.memory
         if text.recorded:
-            if memory.step is None or not memory.step.fits(memory):
+            if memory.step is None:
                 memory.step = Step(text, memory)
             logits = memory.step.read(token, len(memory.ids))
         else:

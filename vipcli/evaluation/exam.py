@@ -14,6 +14,7 @@ import numpy as np
 
 from vipcli.evaluation.questions import (
     CONTROL,
+    OTHER_ART,
     ROWS,
     Marking,
     Material,
@@ -31,7 +32,7 @@ from vipcli.evaluation.questions import (
 )
 from vipcli.scenes.talks import FOLLOW_UPS
 
-__all__ = ["CONTROL", "Key", "Marking", "Material", "Question", "exam", "keys", "questions_of"]
+__all__ = ["CONTROL", "OTHER_ART", "Key", "Marking", "Material", "Question", "exam", "keys", "questions_of"]
 
 _SEED = 20261125
 _PACKAGED = Material()  # nothing beyond what is in the package

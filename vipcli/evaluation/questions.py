@@ -22,6 +22,7 @@ from vipcli.scenes.wording import roughened, worded
 
 __all__ = [
     "CONTROL",
+    "OTHER_ART",
     "ROWS",
     "Marking",
     "Material",
@@ -85,6 +86,8 @@ ROWS = {
 """Rows of the table, and the abilities that each asks in turn."""
 CONTROL = "control: marker left out"
 """The row whose right answers are right by chance: the same question, and nothing is marked."""
+OTHER_ART = "other art of the same things"
+"""The row of drawings in a style that the model never learnt from."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -305,7 +308,7 @@ def other_drawings(material: Material) -> Iterator[tuple[str, Callable[[np.rando
         some = material.photographs
         yield "photographs behind the things", lambda rng: Look(background=some[int(rng.integers(len(some)))])
     if (art := material.other_art) is not None:
-        yield "other art of the same things", lambda _: Look(art=art)
+        yield OTHER_ART, lambda _: Look(art=art)
 
 
 def drawn_otherwise(

@@ -11,7 +11,7 @@ from PIL import Image
 
 from vipcli.engine import Engine
 from vipcli.evaluation.answers import listed
-from vipcli.evaluation.exam import CONTROL, Question
+from vipcli.evaluation.exam import CONTROL, OTHER_ART, Question
 from vipcli.markers import render
 from vipcli.pointing import Marked, mark, request_for
 from vipcli.prompt import Conversation, Turn, neutralise
@@ -75,7 +75,10 @@ def _answer(engine: Engine, marked: Marked, turns: tuple[Turn, ...]) -> str:
 
 
 def scores(asked: Iterable[Asked]) -> dict[str, Score]:
-    """Scores by row, in the order of the exam; the worst thing; and how often it gave up without need."""
+    """Scores by row, in the order of the exam; the worst thing; and how often it gave up without need.
+
+    Of things in another style it gives up on a row of its own: such drawings aren't what it knows.
+    """
     everything = list(asked)
     groups: dict[str, list[Asked]] = {}
     for one in everything:
@@ -92,7 +95,11 @@ def scores(asked: Iterable[Asked]) -> dict[str, Score]:
         worst = min(things, key=lambda thing: sum(things[thing]) / len(things[thing]))
         rows[f"the worst of {len(things)} things ({worst})"] = Score(sum(things[worst]), len(things[worst]))
     known = [one for one in everything if one.question.truth != DONT_KNOW and one.question.row != CONTROL]
+    other = [one for one in known if one.question.row == OTHER_ART]
+    known = [one for one in known if one.question.row != OTHER_ART]
     rows["gives up on what it knows"] = Score(sum(one.gives_up for one in known), len(known))
+    if other:
+        rows["gives up on other art"] = Score(sum(one.gives_up for one in other), len(other))
     return rows
 
 

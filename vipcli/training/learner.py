@@ -138,7 +138,7 @@ class Learner(nn.Module):
             return dense / parts, figures
         # Every token alike: where each answer counted as one, the first token of a long one, which often decides
         # between it and a short one, was chosen too seldom.
-        total = told.known.sum().clamp(min=1)
+        total = max(1, len(told.losses))
         answers = told.losses.sum() / total
         figures |= {"answers": answers.detach(), "token": told.right.sum() / total}
         loss = answers * share

@@ -58,7 +58,7 @@ def _accelerator() -> Any:
     from accelerate import Accelerator
     from accelerate.utils import DistributedDataParallelKwargs
 
-    # Precision is that of the weights, and accumulation counts answers: both are done here. The tower's last layer may
+    # Precision is that of the weights, and accumulation counts tokens: both are done here. The tower's last layer may
     # have nothing to learn from.
     unused = DistributedDataParallelKwargs(find_unused_parameters=True)
     accelerator = Accelerator(mixed_precision="no", gradient_accumulation_steps=1, kwargs_handlers=[unused])
