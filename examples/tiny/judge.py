@@ -1,7 +1,7 @@
 """Examine the embedded model and write the figures into its card.
 
 python examples/tiny/judge.py            # all of the exam: some 8,000 questions, six minutes
-python examples/tiny/judge.py --write    # the same, and put the table into vipcli/models/tiny/README.md
+python examples/tiny/judge.py --write    # the same, put the table into vipcli/models/tiny/README.md, and draw the curve
 
 Photographs and art in another style aren't in the repository. Debian's gnome-backgrounds has photographs
 (apt-get download gnome-backgrounds; dpkg -x ...); make_art.py renders the other art.
@@ -10,6 +10,8 @@ Photographs and art in another style aren't in the repository. Debian's gnome-ba
 import argparse
 import random
 import re
+import shutil
+import tempfile
 import time
 import warnings
 from collections import Counter
@@ -23,7 +25,10 @@ from vipcli.evaluation.exam import Material, exam
 from vipcli.evaluation.scoring import scores, sit, table
 from vipcli.images import PICTURE_SUFFIXES
 from vipcli.scenes import read_art
+from vipcli.training.logs import read_log
+from vipcli.training.plotting import plot
 
+HERE = Path(__file__).parent
 CARD = Path(__file__).parents[2] / "vipcli" / "models" / "tiny" / "README.md"
 
 
@@ -58,6 +63,19 @@ def main() -> None:
         begin, end = "<!-- figures -->", "<!-- end of figures -->"
         assert begin in text, "the card has no place for the figures"
         CARD.write_text(re.sub(f"{begin}.*{end}", f"{begin}\n{shown}\n{end}", text, flags=re.S), encoding="utf-8")
+        _draw_curve()
+
+
+def _draw_curve() -> None:
+    """The accuracy of all stages, one after the other, from their logs; those of the tower alone leave gaps."""
+    rows, before = [], 0
+    for log in sorted(HERE.glob("*.jsonl"), key=lambda file: int(file.stem.split("-")[0])):
+        its = read_log(log)
+        rows += [{**row, "step": before + row["step"]} for row in its]
+        before += max(row["step"] for row in its)
+    with tempfile.TemporaryDirectory() as folder:
+        plot(rows, Path(folder))
+        shutil.copy(Path(folder) / "accuracy.png", HERE)
 
 
 def _pictures(folder: Path) -> list[np.ndarray]:

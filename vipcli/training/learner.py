@@ -136,8 +136,8 @@ class Learner(nn.Module):
         if told is None:
             assert dense is not None
             return dense / parts, figures
-        # Every token alike: where each answer counted as one, the first token of a long one, which often decides
-        # between it and a short one, was chosen too seldom.
+        # Every token alike: if each answer counted as one, the first token of a long one, which often decides between
+        # it and a short one, would be chosen more seldom than it is likely.
         total = max(1, len(told.losses))
         answers = told.losses.sum() / total
         figures |= {"answers": answers.detach(), "token": told.right.sum() / total}

@@ -93,10 +93,10 @@ def mark_some(
     """Mark up to `count` things of a scene; returns index of the thing -> marker, all coloured.
 
     Half the time the colours are the automatic ones, half the time any of the nine, but never yellow beside gold,
-    which translucent lines don't tell apart. Mostly things that have no name here are marked before others.
+    which translucent lines don't tell apart. Half the time things that have no name here are marked before others.
     """
     order = rng.permutation(len(scene.things)).tolist()
-    if rng.random() < 0.6:  # so that it is asked about oftener, and "I don't know" comes to mind more easily
+    if rng.random() < 0.5:  # so that it is asked about oftener, and "I don't know" comes to mind more easily
         order.sort(key=lambda i: scene.things[i].known)
     chosen = order[:count]
     varied = bool(rng.random() < 0.6)
