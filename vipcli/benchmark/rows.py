@@ -222,9 +222,11 @@ class _Work:
         return (_ANSWER_TOKENS - 1) / (answer.seconds - answer.seconds_to_first)
 
     def plain_rate(self) -> float:
-        short = _seconds(lambda: self._generate(self._prompt, 1), self._device)()
-        long = _seconds(lambda: self._generate(self._prompt, _ANSWER_TOKENS), self._device)()
-        return (_ANSWER_TOKENS - 1) / max(1e-9, long - short)
+        while True:
+            short = _seconds(lambda: self._generate(self._prompt, 1), self._device)()
+            long = _seconds(lambda: self._generate(self._prompt, _ANSWER_TOKENS), self._device)()
+            if long > short:  # else the machine did something else just then
+                return (_ANSWER_TOKENS - 1) / (long - short)
 
     def converse(self, turns: int) -> None:
         """Let there have been a conversation of so many turns."""

@@ -46,8 +46,9 @@ class Step:
         return self._logits.clone()
 
     def _record(self) -> None:
-        before, graph = self._text.tokens_read, torch.cuda.CUDAGraph()
+        before = self._text.tokens_read
         try:
+            graph = torch.cuda.CUDAGraph()
             # Other threads may use the GPU meanwhile. Kernels can't be loaded now, but all have been used before.
             with torch.cuda.device(self._text.device), torch.cuda.graph(graph, capture_error_mode="thread_local"):
                 self._logits = self._through()
