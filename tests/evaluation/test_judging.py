@@ -166,7 +166,8 @@ def test_a_judge_that_goes_away_loses_nothing(server, tmp_path):
     before = len(server.bodies)
     server.on_ask = lambda call: call.say("0.5")
     assert {one.score for one in judged(server, lines, cache)} == {0.5}
-    assert len(server.bodies) - before == 5
+    asked = {repr(body["messages"]) for body in server.bodies[before:]}  # a late one of the first time is one of them
+    assert len(asked) == 5
 
 
 def test_lines_come_while_others_are_asked(server, tmp_path):
