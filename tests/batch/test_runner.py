@@ -220,7 +220,7 @@ def test_ctrl_c_and_sigterm_at_20_moments_leave_a_whole_journal(tmp_path):
     with driver() as vip:
         for number in range(20):
             code, sent = (130, signal.SIGINT) if number % 2 else (143, signal.SIGTERM)
-            end = vip(*command, signal=sent, after=draw.uniform(0.1, 0.3), pause=0.004)
+            end = vip(*command, signal=sent, after=draw.uniform(0.1, 0.3), pause=0.02)
             codes.append(end["code"])
             assert codes[-1] in (code, -signal.SIGTERM), "or it had not begun"
             check(out, wanted)
