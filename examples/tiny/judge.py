@@ -1,10 +1,11 @@
 """Examine the embedded model and write the figures into its card.
 
-python examples/tiny/judge.py            # all of the exam: some 8,000 questions, six minutes
-python examples/tiny/judge.py --write    # the same, put the table into vipcli/models/tiny/README.md, and draw the curve
+python examples/tiny/judge.py            # the exam as far as the repository goes: some 8,000 questions, six minutes
+python examples/tiny/judge.py --photographs FOLDER --other-art runs/art/fxemoji.json --write
+    # all of it: put the table into vipcli/models/tiny/README.md, and draw the curve
 
 Photographs and art in another style aren't in the repository. Debian's gnome-backgrounds has photographs
-(apt-get download gnome-backgrounds; dpkg -x ...); make_art.py renders the other art.
+(apt-get download gnome-backgrounds; dpkg -x ...; its .webp files); make_art.py renders the other art.
 """
 
 import argparse

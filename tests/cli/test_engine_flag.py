@@ -79,6 +79,15 @@ def test_the_model_flag_names_the_servers_model(vip, server, meadow, monkeypatch
     assert "has 2 models" in vip("ask", meadow, "What?").err
 
 
+def test_no_server_wins_over_the_environment_and_not_over_another_flag(vip, server, meadow, monkeypatch):
+    monkeypatch.setenv("VIP_ENGINE", server.url)
+    here = vip("ask", meadow, *BOX, "What is @1?", "-m", "tiny", "--no-server", "--json")
+    assert (here.code, json.loads(here.out)["model"]) == (0, "tiny")
+    done = vip("ask", meadow, "What?", "--engine", server.url, "--no-server")
+    assert (done.code, done.err) == (2, "vip: --no-server loads the model here: leave the server's address out\n")
+    assert not server.asked
+
+
 @pytest.mark.parametrize("command", ["ask", "chat"])
 @pytest.mark.parametrize(
     ("flags", "said", "code"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -92,7 +93,9 @@ def ask(
     engine: EngineFlag = None,
     no_server: Annotated[
         bool,
-        typer.Option("--no-server", help="Load the model, also where vip serve has it", rich_help_panel="Model"),
+        typer.Option(
+            "--no-server", help="Load the model here, whatever serves it (VIP_ENGINE too)", rich_help_panel="Model"
+        ),
     ] = False,
     keep_alive: Annotated[
         str | None,
@@ -141,7 +144,9 @@ def ask(
         console.need_preview()
     texts = marker_texts(ctx)
     check_units(coords, box_format)
-    address = server_address(engine, model, settings)
+    address = server_address(engine, model, replace(settings, engine="") if no_server else settings)
+    if address is not None and no_server:
+        raise UsageError("--no-server loads the model here: leave the server's address out")
     placing = {"device": device, "dtype": dtype, "device_map": device_map, "load_in": load_in}
     warm: Warm | None = None
     if address is None and not no_server:

@@ -90,7 +90,10 @@ SystemFlag = Annotated[
 PromptStyleFlag = Annotated[
     str | None,
     typer.Option(
-        "--prompt-style", metavar="NAME", help="auto, vip, llava-v1 or chat-template", rich_help_panel=_ANSWER
+        "--prompt-style",
+        metavar="NAME",
+        help="auto, vip (###Human), llava-v1 (USER), chat-template",
+        rich_help_panel=_ANSWER,
     ),
 ]
 ModelFlag = Annotated[
@@ -122,7 +125,10 @@ LoadInFlag = Annotated[
 BatchSizeFlag = Annotated[
     str,
     typer.Option(
-        "--batch-size", metavar="N", help="Answered at a time; auto: as memory allows", rich_help_panel=_MODEL
+        "--batch-size",
+        metavar="N",
+        help="Answered at a time; auto: as memory allows, a server 8",
+        rich_help_panel=_MODEL,
     ),
 ]
 

@@ -129,7 +129,8 @@ def batch(
         typer.Option("--annotate", metavar="PATH", help="A copy of SOURCE with the answers", rich_help_panel=_OUTPUT),
     ] = None,
     quote_formulas: Annotated[
-        bool, typer.Option("--quote-formulas", help="For spreadsheets: '=1+1 in CSV", rich_help_panel=_OUTPUT)
+        bool,
+        typer.Option("--quote-formulas", help="CSV: a ' before what a spreadsheet would run", rich_help_panel=_OUTPUT),
     ] = False,
     only_show: Annotated[
         bool, typer.Option("--dry-run", help="Show the first pictures and prompts", rich_help_panel=_OUTPUT)

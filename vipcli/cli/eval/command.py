@@ -43,7 +43,12 @@ def evaluate(
     ] = None,
     split: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help="vip-bench: bbox or human", rich_help_panel=_TASK, show_default=False),
+        typer.Option(
+            metavar="NAME",
+            help="vip-bench: bbox, human; refcocog: val, test",
+            rich_help_panel=_TASK,
+            show_default=False,
+        ),
     ] = None,
     limit: Annotated[
         int | None, typer.Option(metavar="N", help="N questions, always the same", rich_help_panel=_TASK)
