@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from itertools import islice
 from pathlib import Path
 
@@ -50,6 +51,49 @@ def test_special_tokens_in_texts_are_no_special_tokens(prepared: Prepared) -> No
         assert encoded.ids.count(token) == plain.ids.count(token)
     end = tokenizer.convert_tokens_to_ids("</s>")
     assert encoded.labels.count(end) == 1
+
+
+CHATML = (
+    "{% for m in messages %}<|im_start|>{{ m.role }}\n"
+    "{% for part in m.content %}{{ '<image>' if part.type == 'image' else part.text }}{% endfor %}<|im_end|>\n"
+    "{% endfor %}{{ '<|im_start|>assistant\n' }}"
+)
+
+
+def templated(saved_checkpoint: Path, folder: Path, template: str) -> Path:
+    """A copy of a checkpoint with another chat template."""
+    shutil.copytree(saved_checkpoint, folder / "model")
+    (folder / "model" / "chat_template.jinja").write_text(template)
+    return folder / "model"
+
+
+def test_answers_are_found_behind_any_template(saved_checkpoint: Path, tmp_path: Path) -> None:
+    """ChatML has no blank in front of an answer, and the short answer stands in the words around it, too."""
+    prepared = prepare(settings_of(tmp_path, templated(saved_checkpoint, tmp_path, CHATML)))
+    talk = (Turn("Is it a cat?", "a"), Turn("Is it a user?", "no"))
+    encoded = prepared.encoder.encode([talk], pictured=False)
+    taught = [label for label in encoded.labels if label != -100]
+    assert prepared.processor.tokenizer.decode(taught).replace(" ", "") == "a</s>no</s>"
+    engine = open_engine(str(tmp_path / "model"), device="cpu")
+    asked = render(Conversation((Turn("Is it a cat?"),), picture=None), "auto", engine.template)
+    ids = prepared.processor.tokenizer(asked)["input_ids"]
+    assert encoded.ids[: len(ids)] == ids
+    assert encoded.labels[len(ids) - 1] != -100, "the first token of the answer follows the prompt"
+
+
+def test_a_template_that_asks_otherwise_than_it_tells_is_refused(saved_checkpoint: Path, tmp_path: Path) -> None:
+    template = CHATML.replace("{% endfor %}", "{% endfor %}Think first. ")
+    with pytest.raises(UsageError, match="chat template doesn't put an answer behind its prompt"):
+        prepare(settings_of(tmp_path, templated(saved_checkpoint, tmp_path, template)))
+
+
+def test_a_tower_that_is_not_clips_is_refused(saved_checkpoint: Path, tmp_path: Path) -> None:
+    model = templated(saved_checkpoint, tmp_path, CHATML)
+    config = json.loads((model / "config.json").read_text())
+    config["vision_config"]["model_type"] = "siglip_vision_model"
+    (model / "config.json").write_text(json.dumps(config))
+    with pytest.raises(UsageError, match="vip trains towers of CLIP, which see one square, and here is another one"):
+        prepare(settings_of(tmp_path, model))
 
 
 def test_a_question_that_leaves_no_room_for_an_answer_is_bad(saved_checkpoint: Path, tmp_path: Path) -> None:

@@ -40,6 +40,31 @@ def assert_alike(one: Path, other: Path) -> None:
     assert without_times(one / "log.jsonl") == without_times(other / "log.jsonl")
 
 
+def test_who_stops_it_while_it_is_judged_for_the_last_time_gets_a_checkpoint(
+    saved_checkpoint: Path, tmp_path: Path
+) -> None:
+    settings = settings_of(tmp_path, saved_checkpoint)
+    seen: list[str] = []
+    for event in train(prepare(settings), stop=lambda: seen.count("Judged") == 2):
+        seen.append(type(event).__name__)
+    assert seen[-3:] == ["Judged", "Saved", "Stopped"]
+    assert not (settings.output / "model").exists()
+    assert [type(event).__name__ for event in train(prepare(settings), resume=True)] == ["Started", "Finished"]
+
+
+def test_processes_that_cannot_be_started_are_said_and_none_stays(saved_checkpoint: Path, tmp_path: Path) -> None:
+    """Each takes some file descriptors: with room for a few, the others can't begin."""
+    config = write_config(tmp_path, saved_checkpoint, workers=60, judged=0)
+    limited = (
+        "import resource, sys; resource.setrlimit(resource.RLIMIT_NOFILE, (90, 90)); from vipcli.cli import main; "
+    )
+    program = f"{limited} sys.argv = ['vip', 'train', {str(config)!r}, '--quiet']; main()"
+    done = subprocess.run([sys.executable, "-c", program], env=ENVIRONMENT, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1
+    said = "vip: 60 processes that draw can't be started (Too many open files): lower train.workers\n"
+    assert done.stderr == said, "and it ends once nobody holds its pipes any more"
+
+
 def test_events_come_in_order_and_the_log_has_their_figures(saved_checkpoint: Path, tmp_path: Path) -> None:
     settings = settings_of(tmp_path, saved_checkpoint)
     events = list(train(prepare(settings)))

@@ -132,6 +132,10 @@ def test_only_the_wanted_markers_are_drawn(folder):
         ({"bboxes": [[39.5, 5, 41, 20]]}, "lies outside the picture"),
         ({"segmentations": [[[30, 5, 35, 5, 35, 9]]]}, "its box 5,5,20,20 and its segmentation don't overlap"),
         (
+            {"segmentations": [[[5, 5, 20, 5, 3e9, 20]]]},
+            "region 0: its segmentation has a corner at 3e+09,20, far outside the picture",
+        ),
+        (
             {"segmentations": [{"size": [9, 9], "counts": [0, 81]}]},
             "region 0: the mask is 9 x 9 pixels and the picture",
         ),
@@ -242,6 +246,8 @@ def test_run_lengths_are_learnt_from(folder):
         (Data("gone.json"), "there is no .*gone.json: source is scenes, a file or a folder of annotations"),
         (Data("s.json", images="gone"), "there is no folder .*gone for its images"),
         (Data("s.json", markers=("tag",)), "there is no marker 'tag'; use box, ellipse, point"),
+        (Data("s.json", question="{label}?"), "s.json: question is for annotations, and this file says itself what is"),
+        (Data("s.jsonl", regions=2), "s.jsonl: regions is for annotations"),
         (Data("a.png"), "is nothing that vip can train on"),
         (Data("."), "is nothing that vip can train on"),
         (Data("broken.json"), "broken.json: isn't whole JSON"),
@@ -252,7 +258,13 @@ def test_run_lengths_are_learnt_from(folder):
 def test_what_cant_be_read_at_all_is_an_error(folder, data, sentence):
     write(
         folder,
-        {"s.json": json.dumps([{"conversations": TALK}]), "broken.json": "[{", "empty.json": "[]", "bad.json": "[{}]"},
+        {
+            "s.json": json.dumps([{"conversations": TALK}]),
+            "s.jsonl": "{}",
+            "broken.json": "[{",
+            "empty.json": "[]",
+            "bad.json": "[{}]",
+        },
     )
     with pytest.raises(UsageError, match=sentence):
         read_sources(data, 32, folder)

@@ -82,8 +82,29 @@ def test_a_folder_that_cant_be_is_said(tmp_path: Path) -> None:
         Run(long, resume=False).check()
     begun(tmp_path)
     (tmp_path / "run" / "settings.json").write_text("[]")
-    with pytest.raises(UsageError, match=r"settings\.json: can't be read"):
+    with pytest.raises(UsageError, match=r"settings\.json: isn't what vip train writes"):
         Run(settings_of(tmp_path, "tiny"), resume=True).check()
+
+
+def test_nothing_of_others_is_written_over(tmp_path: Path) -> None:
+    """A model and settings that lie where the run's own would."""
+    (tmp_path / "run" / "model").mkdir(parents=True)
+    (tmp_path / "link").symlink_to(tmp_path / "run" / "model")
+    for start in ("run/model", "link"):
+        with pytest.raises(UsageError, match=r"the model that \[model\] start names lies in it"):
+            Run(settings_of(tmp_path, start), resume=True).check()
+    with pytest.raises(UsageError, match="has a model or a log, and no run to go on with; name another folder"):
+        Run(settings_of(tmp_path, "tiny"), resume=True).check()
+    (tmp_path / "run" / "model").rmdir()
+    (tmp_path / "run" / "settings.json").write_text('{"editor.tabSize": 4}')
+    with pytest.raises(UsageError, match=r"settings\.json: isn't what vip train writes; name another output"):
+        Run(settings_of(tmp_path, "tiny"), resume=False).__enter__()
+
+
+def test_a_name_that_the_model_could_not_be_written_to_is_refused(tmp_path: Path) -> None:
+    odd = dataclasses.replace(settings_of(tmp_path, "tiny"), output=tmp_path / "m\udcfcller")
+    with pytest.raises(UsageError, match="isn't UTF-8, and libraries that write the model take no other"):
+        Run(odd, resume=False).check()
 
 
 def test_a_checkpoint_is_replaced_whole_or_not_at_all(tmp_path: Path) -> None:

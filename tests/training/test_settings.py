@@ -69,7 +69,10 @@ def test_paths_count_from_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         (LEAST + "[train]\nstage = 'half'\n", "train.stage must be one of vision, projector, full, lora"),
         (LEAST + "[train]\nsteps = " + "9" * 5000, "is no TOML"),
         (LEAST + "[train]\nbatch = 1000000000\n", "train.batch must lie from 1 to 65536"),
+        (LEAST + "[train]\nsteps = " + "9" * 400, "train.steps must lie from 1 to 1000000000, not 9999999999"),
         (LEAST + "weight = 1e308\n", "weight must be above 0"),
+        (LEAST.replace("scenes", "mine.json") + "regions = 9999999\n", "regions 1 to 1000"),
+        (LEAST + "[train]\nstage = 'lora'\n[lora]\nrank = 1000000\n", "a rank from 1 to 65536"),
         (re.sub('output = "[^"]*"', 'output = ""', LEAST), "output must be a path"),
         (re.sub('output = "[^"]*"', 'output = "a\\\\u0000b"', LEAST), "output must be a path"),
         (LEAST + "[train]\nsteps = 0\n", "train.steps must lie from 1 to"),
@@ -100,6 +103,10 @@ def test_a_file_that_isnt_there_or_isnt_text_is_said(tmp_path: Path) -> None:
     (tmp_path / "a.toml").write_bytes(b"\xff")
     with pytest.raises(UsageError, match="it is not UTF-8"):
         read_settings(tmp_path / "a.toml")
+
+
+def test_a_file_may_begin_with_a_mark_of_its_bytes_order(tmp_path: Path) -> None:
+    assert read("\ufeff" + LEAST, tmp_path).output == tmp_path / "out"
 
 
 LEAVES = st.one_of(st.booleans(), st.integers(), st.floats(), st.text(max_size=9), st.dates(), st.just("full"))

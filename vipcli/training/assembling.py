@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import types
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -17,6 +18,7 @@ from vipcli.engine import Model as Named
 from vipcli.engine import (
     check_complete,
     eos_of,
+    fingerprint,
     image_tokens,
     is_llava,
     load_processor,
@@ -27,6 +29,7 @@ from vipcli.engine import (
     template_of,
     weigh,
 )
+from vipcli.engine.catalog import SQUARE_SETTINGS, square_side
 from vipcli.errors import ModelError, UsageError, VipError, quote
 from vipcli.training.dense import Heads
 from vipcli.training.encoding import Encoder
@@ -63,9 +66,13 @@ def prepare(settings: Settings) -> Prepared:
     its = settings.train
     base = None if settings.model.fresh else _named(settings)
     config, generation, processor = _fresh(settings) if base is None else _checkpoint(base)
-    side = processor.image_processor.crop_size["height"]
+    its_processor = processor.image_processor
+    side = square_side({name: getattr(its_processor, name, None) for name in SQUARE_SETTINGS})
+    tower = config.vision_config
+    if side is None or tower.model_type != "clip_vision_model":
+        raise UsageError("[model] start: vip trains towers of CLIP, which see one square, and here is another one")
     count = image_tokens(processor, side)
-    if count is None or count != (side // config.vision_config.patch_size) ** 2:
+    if count is None or count != (side // tower.patch_size) ** 2:
         raise UsageError("[model] start: only the patches of a picture can be tokens, and here there are others")
     length = min(its.length, getattr(config.get_text_config(), "max_position_embeddings", None) or its.length)
     if length < count + _ROOM and its.stage != "vision":
@@ -77,7 +84,7 @@ def prepare(settings: Settings) -> Prepared:
     bad: list[Bad] = []
     for data in settings.data:
         if data.source == "scenes":
-            source = _scenes(data, settings, side, config.vision_config.patch_size)
+            source = _scenes(data, settings, side, tower.patch_size)
             sources.append(source)
             held_out.append(source)  # of other seeds, see `vipcli.training.judging`
         else:
@@ -90,7 +97,9 @@ def prepare(settings: Settings) -> Prepared:
             if kept is not None and (judged := _fitting(kept, encoder, bad)).count:
                 held_out.append(judged)
     pieces = json.dumps(sorted(processor.tokenizer.get_vocab().items()))
+    folder = None if base is None else located(base)
     facts = {
+        "start": None if folder is None else fingerprint(folder),
         "samples": [source.count for source in sources],
         "tokenizer": hashlib.blake2b(pieces.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest(),
     }
@@ -108,7 +117,7 @@ def _fitting(source: Regions, encoder: Encoder, bad: list[Bad]) -> Regions:
 def _named(settings: Settings) -> Named:
     start = settings.model.start or ""
     folder = settings.path(start)
-    named = Named(start, folder=folder) if folder.is_dir() else resolve(start)
+    named = Named(start, folder=folder) if os.path.isdir(folder) else resolve(start)  # `Path` raises for long names
     if located(named) is None:
         raise ModelError(f"{quote(start)} isn't on this machine; get it with: vip models pull {quote(start)}")
     return named
@@ -144,15 +153,15 @@ def _scenes(data: Data, settings: Settings, side: int, patch: int) -> Source:
 
     sheets = [settings.path(one) for one in (*data.art, *data.strangers)]
     for sheet in sheets:
-        if not (sheet.is_file() and sheet.with_suffix(".png").is_file()):
+        if not (os.path.isfile(sheet) and os.path.isfile(sheet.with_suffix(".png"))):
             raise UsageError(
                 f"there is no {quote(str(sheet))} with its .png beside it; make these sheets with "
                 "python examples/tiny/make_art.py"
             )
     try:
         art = read_art(sheets[: len(data.art)], sheets[len(data.art) :])
-    except (OSError, ValueError, LookupError, TypeError) as error:
-        raise UsageError(f"the sheets of art can't be read: {quote(str(error), 160)}") from None
+    except Exception as error:  # of foreign JSON, which may say anything of foreign pictures
+        raise UsageError(f"the sheets of art can't be read: {quote(str(error).strip(), 160)}") from None
     kinds = {one.kind: one for one in SHAPES}
     if unknown := [one for one in data.markers if one not in kinds]:
         raise UsageError(f"there is no marker {quote(unknown[0])!r}; use {', '.join(kinds)}")

@@ -47,9 +47,24 @@ def draw_batches(
         worker_init_fn=_begin_worker,
         pin_memory=pinned,
     )
-    drawn = iter(loader)
+    drawn = _started(loader)
     _end_with(stack, drawn)
     return map(_drawn, drawn)
+
+
+def _started(loader: DataLoader) -> Any:
+    """Start the processes of `loader`, all or none. Raises `VipError` where the machine has no room for them."""
+    before = set(multiprocessing.active_children())
+    try:
+        return iter(loader)
+    except OSError as error:  # descriptors, processes or memory
+        for worker in set(multiprocessing.active_children()) - before:
+            worker.kill()  # they ignore SIGTERM, and Python would wait for them at its exit
+        # Torch's iterator, which is half made, prints a traceback when it is forgotten before the exit.
+        atexit.register(lambda _: None, error)
+        raise VipError(
+            f"{loader.num_workers} processes that draw can't be started ({error.strerror}): lower train.workers"
+        ) from None
 
 
 class _Sliced:

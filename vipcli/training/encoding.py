@@ -33,6 +33,19 @@ class Encoded:
     cut: bool
 
 
+def _gap(style: str, template: Template | None) -> tuple[str, str]:
+    """What stands between a question and its answer: the end of the prompt, and the blank that the answer begins with.
+
+    Raises `UsageError` for a template that writes something else in front of an answer than it asks for one with.
+    """
+    asked = render(Conversation((Turn("one"),), picture=None), style, template)
+    told = render(Conversation((Turn("one", "two"),), picture=None), style, template)
+    asks, found, _ = told.removeprefix(asked).partition("two")
+    if "one" not in asked or not told.startswith(asked) or not found or asks.strip():
+        raise UsageError("this checkpoint's chat template doesn't put an answer behind its prompt: it can't be trained")
+    return asked[asked.rindex("one") + len("one") :], asks
+
+
 class Encoder:
     """Encodes with a checkpoint's own processor, exactly as it is asked later.
 
@@ -52,6 +65,7 @@ class Encoder:
             render(one, "chat-template") == render(one, "chat-template", template) for one in (probe, asked)
         )
         self._template = None if same else template
+        self._gaps = {style: _gap(style, self._template) for style in ("chat-template", "vip")}
         self._special = special_tokens_of(self._tokenizer)
         self._image_id = self._tokenizer.convert_tokens_to_ids(processor.image_token)
         self.padding = self._tokenizer.pad_token_id if self._tokenizer.pad_token_id is not None else eos
@@ -108,14 +122,16 @@ class Encoder:
     def _one(self, turns: Sequence[Turn], pictured: bool, system: str | None) -> tuple[list[int], list[int]]:
         """The ids and labels of one conversation."""
         conversation = Conversation(tuple(turns), picture=0 if pictured else None, system=system)
-        text = render(conversation, "chat-template" if system is None else "vip", self._template)
+        style = "chat-template" if system is None else "vip"
+        text = render(conversation, style, self._template)
+        asks, lead = self._gaps[style]
         spans = []
         start = 0
         for turn in turns:
             assert turn.answer is not None
             asked = text.index(turn.question, start) + len(turn.question)
-            begin = text.index(f" {turn.answer}", asked)  # every style has a blank there
-            start = begin + 1 + len(turn.answer)
+            begin = text.index(f"{asks}{lead}{turn.answer}", asked) + len(asks)
+            start = begin + len(lead) + len(turn.answer)
             spans.append((begin, start))
         made = self._tokenizer(text, return_offsets_mapping=True)
         ids: list[int] = []

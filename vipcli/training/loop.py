@@ -46,7 +46,8 @@ def train(
         if source.count == 0:
             raise UsageError("[[data]]: there is nothing to learn from")
     accelerator = _accelerator()
-    run = Run(prepared.settings, resume=resume, facts=prepared.facts)
+    facts = {**prepared.facts, "processes": accelerator.num_processes}  # which say how much a step is
+    run = Run(prepared.settings, resume=resume, facts=facts)
     with ExitStack() as stack:
         stack.enter_context(_in_one_sentence(run))
         if accelerator.is_main_process:
@@ -170,6 +171,10 @@ class _Training:
             if self._is_time(its.save_every):
                 self._save()
                 yield Saved(self._step, self._run.checkpoint)
+        if self._agree([])[1]:  # while it was judged for the last time
+            self._save()
+            yield Stopped(self._step, self._run.checkpoint)
+            return
         seconds = self._before + time.monotonic() - self._began
         if self._main:
             self._finish(seconds)
@@ -315,7 +320,7 @@ def _sentence(error: Exception, folder: str) -> str | None:
             return None
         about = f" ({quote(str(error.filename))})" if error.errno in shape and error.filename else ""
         return f"{folder} can't be written: {error.strerror}{about}"
-    if "DataLoader worker" in text:
+    if "DataLoader worker (pid" in text:
         return "a process that draws samples has died, most likely for lack of memory: lower train.workers"
     if isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in text:
         return (

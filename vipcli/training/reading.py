@@ -6,7 +6,7 @@ import os
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import fields, replace
 from hashlib import blake2b
 from itertools import chain
 from pathlib import Path
@@ -86,12 +86,16 @@ def _read(data: Data, path: Path, where: Path) -> Iterator[Entry | Bad]:
         raise UsageError(f"there is no {quote(str(path))}: source is scenes, a file or a folder of annotations")
     if images is not None and not os.path.isdir(images):
         raise UsageError(f"{quote(str(path))}: there is no folder {quote(str(images))} for its images")
+    default = {field.name: field.default for field in fields(Data)}
+    idle = next((key for key in ("question", "answer", "regions") if getattr(data, key) != default[key]), None)
     suffix = path.suffix.lower()
     beside = path.parent if images is None else images
     if suffix in (".jsonl", ".ndjson") and not os.path.isdir(path):
+        _check_idle(path, idle)
         return read_manifest(path, beside)
     is_list = suffix == ".json" and head_of(path).startswith("[")
     if is_list and top_keys(head_of(path), 2) & {"conversations", "bboxes"}:
+        _check_idle(path, idle)
         return read_instruct(path, beside)
     if form := recognise(path):
         return read_annotated(form, path, images, data.question, data.answer, data.regions)
@@ -101,6 +105,11 @@ def _read(data: Data, path: Path, where: Path) -> Iterator[Entry | Bad]:
         f"{quote(str(path))} is nothing that vip can train on: use a .json list of conversations, a .jsonl file, or "
         "the annotations of COCO, YOLO, VOC, LabelMe, CVAT or Label Studio"
     )
+
+
+def _check_idle(path: Path, key: str | None) -> None:
+    if key is not None:
+        raise UsageError(f"{quote(str(path))}: {key} is for annotations, and this file says itself what is asked")
 
 
 def _is_held_out(key: str, share: float) -> bool:
@@ -250,6 +259,10 @@ def _region(written: Region | Written, size: tuple[int, int], kinds: Sequence[ty
     over_x, over_y = max(2.0, _OVER * width), max(2.0, _OVER * height)
     if x1 < -over_x or y1 < -over_y or x2 > width + over_x or y2 > height + over_y or not _meets(region.box, size):
         raise UsageError(f"its box {shown} lies outside the picture, which is {width} x {height} pixels")
+    if isinstance(region.outline, tuple):
+        for x, y in chain.from_iterable(region.outline):
+            if not (-width <= x <= 2 * width and -height <= y <= 2 * height):
+                raise UsageError(f"its segmentation has a corner at {x:g},{y:g}, far outside the picture")
     if isinstance(region.outline, tuple) and not _overlap(region):
         raise UsageError(f"its box {shown} and its segmentation don't overlap")
     if region.kind is None and region.outline is None and all(kind in (Contour, Mask) for kind in kinds):

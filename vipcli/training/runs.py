@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
@@ -83,14 +84,22 @@ class Run:
             raise UsageError(f"output {shown}: can't be read: {error.strerror}") from None
 
     def _check(self, shown: str) -> None:
+        try:
+            str(self.folder).encode()
+        except UnicodeEncodeError:
+            raise UsageError(f"output {shown}: isn't UTF-8, and libraries that write the model take no other") from None
         if self.folder.exists() and not self.folder.is_dir():
             raise UsageError(f"output {shown}: is a file; name a folder")
-        if not any(one.exists() for one in (self.checkpoint, self.log, self.model)):
-            return
-        if not self._resume:
+        start = self._settings.path(self._settings.model.start or "")
+        if os.path.isdir(start) and os.path.isdir(self.model) and os.path.samefile(start, self.model):
+            raise UsageError(f"output {shown}: the model that [model] start names lies in it and would be written over")
+        has_run = any(one.exists() for one in (self.checkpoint, self.log, self.model))
+        if has_run and not self._resume:
             raise UsageError(f"output {shown}: has a run already; go on with it by --resume, or name another folder")
         file = self.folder / "settings.json"
         if not file.is_file():
+            if has_run and not self.checkpoint.is_file():
+                raise UsageError(f"output {shown}: has a model or a log, and no run to go on with; name another folder")
             return
         try:
             before = json.loads(file.read_text(encoding="utf-8"))
@@ -98,8 +107,10 @@ class Run:
             if self._facts:
                 changed += _changes(before["facts"], self._begun_with()["facts"])
         except (OSError, ValueError, LookupError, TypeError, AttributeError):
-            raise UsageError(f"{quote(str(file))}: can't be read; delete it to go on unchecked") from None
-        if changed:
+            raise UsageError(
+                f"{quote(str(file))}: isn't what vip train writes; name another output, or delete it to go on unchecked"
+            ) from None
+        if changed and has_run:
             more = f" and {len(changed) - 4} more" if len(changed) > 4 else ""
             raise UsageError(f"--resume: {shown} was begun with other settings ({'; '.join(changed[:4])}{more})")
 

@@ -89,7 +89,8 @@ class Train:
     stage: ``vision`` (dense supervision of the tower, for scenes only), ``projector``, ``full`` or ``lora``.
     steps: updates of the weights. batch: samples that one device takes at a time. accumulate: how many times it does
     for one step. rate: of AdamW, or of Muon for the matrices inside the layers where `optimizer` is ``muon``. vision,
-    projector, text: the rate of each part as a share of `rate`; 0 keeps it frozen. heads: that of the dense heads.
+    projector, text: the rate of each part as a share of `rate`; 0 keeps it frozen (stages ``vision`` and ``projector``
+    say themselves what learns). heads: that of the dense heads.
     warmup: steps over which the rate rises. fall, shape, floor: the share of the steps over which it falls at the end,
     how, and to which share of it. average: of the weights over the steps (0: none), as in 0.998. dense: weight of the
     dense losses beside the answers'. precision: of the pass; what learns is kept in float32. compile: the pass, by
@@ -150,7 +151,7 @@ def read_settings(file: Path) -> Settings:
     """Read a TOML file; relative paths in it count from its own folder. Raises `UsageError` with one sentence."""
     name = quote(str(file))
     try:
-        table = tomllib.loads(file.read_text(encoding="utf-8"))
+        table = tomllib.loads(file.read_text(encoding="utf-8-sig"))
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
         raise UsageError(f"{name}: can't be read: {reason}") from None
@@ -202,10 +203,10 @@ def _faults(settings: Settings, table: dict[str, Any]) -> Iterator[str]:
     for key, least in _LEAST.items():
         value, most = getattr(train, key), _MOST.get(key, 10**9)
         if not least <= value <= most:
-            yield f"train.{key} must lie from {least} to {most}, not {value:g}"
+            yield f"train.{key} must lie from {least} to {most}, not {quote(str(value), 40)}"
     for number, data in enumerate(settings.data, 1):
-        if not 0 < data.weight <= 1e9 or not 0 <= data.held_out < 1 or data.regions < 1:
-            yield f"[[data]] number {number}: weight must be above 0, held_out from 0 to below 1, regions 1 or more"
+        if not 0 < data.weight <= 1e9 or not 0 <= data.held_out < 1 or not 1 <= data.regions <= 1000:
+            yield f"[[data]] number {number}: weight must be above 0, held_out from 0 to below 1, regions 1 to 1000"
         is_scenes = data.source == "scenes"
         idle = _OF_PICTURES if is_scenes else _OF_SCENES
         if unused := [key for key in table["data"][number - 1] if key in idle]:
@@ -215,8 +216,8 @@ def _faults(settings: Settings, table: dict[str, Any]) -> Iterator[str]:
         yield "dense supervision needs scenes alone: only of these is every patch known"
     if train.stage != "lora" and "lora" in table:
         yield f'[lora] is of stage = "lora", and train.stage is {train.stage}'
-    if settings.lora.rank < 1 or settings.lora.alpha <= 0 or not 0 <= settings.lora.dropout < 1:
-        yield "[lora] needs a rank of 1 or more, an alpha above 0 and a dropout from 0 to below 1"
+    if not 1 <= settings.lora.rank <= 2**16 or settings.lora.alpha <= 0 or not 0 <= settings.lora.dropout < 1:
+        yield "[lora] needs a rank from 1 to 65536, an alpha above 0 and a dropout from 0 to below 1"
     shares = {"vision": (1.0,), "projector": (train.projector,)}
     learns = shares.get(train.stage, (train.vision, train.projector, train.text))
     if not any(learns) or not train.rate:

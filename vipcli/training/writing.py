@@ -58,7 +58,7 @@ def write_model(
             prepared.processor.save_pretrained(part)
         (part / "README.md").write_text(card(prepared, figures, seconds), encoding="utf-8")
         mode = 0o666 & ~_umask()
-        for file in part.iterdir():
+        for file in filter(Path.is_file, part.rglob("*")):  # some templates lie in a folder of their own
             file.chmod(mode)  # safetensors keeps what it writes to its owner
             with file.open("rb") as written:
                 os.fsync(written.fileno())

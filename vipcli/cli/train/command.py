@@ -71,13 +71,15 @@ def _train(config: Path, *, resume: bool, skip_bad: bool, dry_run: bool, json_li
     is_first = os.environ.get("RANK", "0") == "0"  # of several processes under accelerate
     quiet = quiet or not is_first
     settings = read_settings(config)
+    if dry_run and json_lines:
+        raise UsageError("--dry-run shows samples to look at, and --json events of a training: leave one out")
     if is_first and not dry_run:
         Run(settings, resume=resume).check()
     with console.status("reading the data", quiet=quiet):
         prepared = prepare(settings)
-    _check_bad(prepared, skip_bad=skip_bad, shown=is_first)
+    _check_bad(prepared, skip_bad=skip_bad, shown=is_first and not (quiet and skip_bad))
     if dry_run:
-        return _dry_run(prepared)
+        return _dry_run(prepared, quiet=quiet)
     with _stoppable(quiet=quiet) as stop, closing(run_training(prepared, resume=resume, stop=stop)) as events:
         for event in _shown(events, settings, json_lines=json_lines, quiet=quiet, silent=not is_first):
             if type(event).__name__ == "Stopped":
@@ -101,7 +103,7 @@ def _check_bad(prepared: Prepared, *, skip_bad: bool, shown: bool) -> None:
         console.note(f"vip: of the data {counted}: going on without (--skip-bad)")
 
 
-def _dry_run(prepared: Prepared) -> int:
+def _dry_run(prepared: Prepared, *, quiet: bool) -> int:
     """Samples as they would be learnt from: their pictures on one sheet, their conversations on stdout."""
     from vipcli.images import save_picture
     from vipcli.training import contact_sheet, preview
@@ -121,7 +123,7 @@ def _dry_run(prepared: Prepared) -> int:
                 console.line(f"      {turn.answer}")
     sheet = output / "samples.png"
     save_picture(contact_sheet([sample for sample, _ in drawn]), sheet)
-    for kind, sources in (("learnt from", prepared.sources), ("held out", prepared.held_out)):
+    for kind, sources in () if quiet else (("learnt from", prepared.sources), ("held out", prepared.held_out)):
         counts = ["without end" if source.count is None else f"{source.count:,}" for source in sources]
         console.note(f"vip: samples {kind}: {', '.join(counts) or 'none'}")
     console.line(str(sheet))
