@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from vipcli.images import fit
-from vipcli.markers import TRAINED, Arrow, Color, Marker, Point, Scribble, Triangle, assign, draw
+from vipcli.markers import TRAINED, Arrow, Color, Marker, Mask, Point, Scribble, Triangle, assign, draw
 from vipcli.prompt import SYSTEM
 from vipcli.scenes import SHAPES, THINGS, Art, Look, Scene, compose, mark_thing
 from vipcli.training.dense import label_patches
@@ -25,8 +25,9 @@ _NAMES = (
     *("umbrella", "dinosaur", "butterfly", "pencil", "leaf", "helicopter", "lollipop", "snail", "anchor", "scooter"),
     *("lemon", "chair", "kangaroo", "microscope", "tree"),
 )
-# Scribbles, triangles, points and arrows are small and much alike, so they come oftener than the others of `SHAPES`.
-_OFTEN: Mapping[type[Marker], float] = {Scribble: 1.7, Triangle: 1.6, Point: 1.4, Arrow: 1.4}
+# Triangles, scribbles, arrows and points are small and much alike, and a mask hides what it marks, so they come oftener
+# than the others of `SHAPES`; triangles most, nearly half of which were taken for scribbles.
+_OFTEN: Mapping[type[Marker], float] = {Triangle: 2.3, Scribble: 1.6, Arrow: 1.5, Point: 1.4, Mask: 1.3}
 
 
 @dataclass(frozen=True, eq=False)
