@@ -93,9 +93,7 @@ def ask(
     engine: EngineFlag = None,
     no_server: Annotated[
         bool,
-        typer.Option(
-            "--no-server", help="Load the model here, whatever serves it (VIP_ENGINE too)", rich_help_panel="Model"
-        ),
+        typer.Option("--no-server", help="Load the model here, whatever serves it", rich_help_panel="Model"),
     ] = False,
     keep_alive: Annotated[
         str | None,
