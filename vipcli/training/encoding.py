@@ -40,10 +40,10 @@ def _gap(style: str, template: Template | None) -> tuple[str, str]:
     """
     asked = render(Conversation((Turn("one"),), picture=None), style, template)
     told = render(Conversation((Turn("one", "two"),), picture=None), style, template)
-    asks, found, _ = told.removeprefix(asked).partition("two")
-    if "one" not in asked or not told.startswith(asked) or not found or asks.strip():
+    lead, found, _ = told.removeprefix(asked).partition("two")
+    if "one" not in asked or not told.startswith(asked) or not found or lead.strip():
         raise UsageError("this checkpoint's chat template doesn't put an answer behind its prompt: it can't be trained")
-    return asked[asked.rindex("one") + len("one") :], asks
+    return asked[asked.rindex("one") + len("one") :], lead
 
 
 class Encoder:

@@ -86,16 +86,14 @@ def _read(data: Data, path: Path, where: Path) -> Iterator[Entry | Bad]:
         raise UsageError(f"there is no {quote(str(path))}: source is scenes, a file or a folder of annotations")
     if images is not None and not os.path.isdir(images):
         raise UsageError(f"{quote(str(path))}: there is no folder {quote(str(images))} for its images")
-    default = {field.name: field.default for field in fields(Data)}
-    idle = next((key for key in ("question", "answer", "regions") if getattr(data, key) != default[key]), None)
     suffix = path.suffix.lower()
     beside = path.parent if images is None else images
     if suffix in (".jsonl", ".ndjson") and not os.path.isdir(path):
-        _check_idle(path, idle)
+        _check_idle(data, path)
         return read_manifest(path, beside)
     is_list = suffix == ".json" and head_of(path).startswith("[")
     if is_list and top_keys(head_of(path), 2) & {"conversations", "bboxes"}:
-        _check_idle(path, idle)
+        _check_idle(data, path)
         return read_instruct(path, beside)
     if form := recognise(path):
         return read_annotated(form, path, images, data.question, data.answer, data.regions)
@@ -107,9 +105,11 @@ def _read(data: Data, path: Path, where: Path) -> Iterator[Entry | Bad]:
     )
 
 
-def _check_idle(path: Path, key: str | None) -> None:
-    if key is not None:
-        raise UsageError(f"{quote(str(path))}: {key} is for annotations, and this file says itself what is asked")
+def _check_idle(data: Data, path: Path) -> None:
+    for key in fields(data):
+        if key.name in ("question", "answer", "regions") and getattr(data, key.name) != key.default:
+            its = f"{key.name} is for annotations, and this file says itself what is asked"
+            raise UsageError(f"{quote(str(path))}: {its}")
 
 
 def _is_held_out(key: str, share: float) -> bool:
@@ -263,8 +263,8 @@ def _region(written: Region | Written, size: tuple[int, int], kinds: Sequence[ty
         for x, y in chain.from_iterable(region.outline):
             if not (-width <= x <= 2 * width and -height <= y <= 2 * height):
                 raise UsageError(f"its segmentation has a corner at {x:g},{y:g}, far outside the picture")
-    if isinstance(region.outline, tuple) and not _overlap(region):
-        raise UsageError(f"its box {shown} and its segmentation don't overlap")
+        if not _overlap(region):
+            raise UsageError(f"its box {shown} and its segmentation don't overlap")
     if region.kind is None and region.outline is None and all(kind in (Contour, Mask) for kind in kinds):
         raise UsageError("only its box is known, and the markers contour and mask need an outline")
     return region
