@@ -4,13 +4,13 @@ The shipped sheet, `vipcli/art/noto.png`, holds the `THINGS` that the model has 
 which judge whether it says that it doesn't know. It is committed, so nobody needs to run this to use the package. The
 other sheets are for training and judging only: the same things in other styles, and the `TRAINING_STRANGERS`.
 
-    mkdir packages && cd packages
+    mkdir -p runs/packages && cd runs/packages
     for set in noto@1.2.9 noto-v1@1.2.5 fluent-emoji-flat@1.2.6 fxemoji@1.2.2; do
         npm pack @iconify-json/$set && mkdir ${set%@*}
         tar xzf iconify-json-${set%@*}-${set#*@}.tgz -C ${set%@*} --strip-components=1
     done
-    cd .. && pip install resvg-py
-    python examples/tiny/make_art.py --packages packages
+    cd ../.. && pip install resvg-py==0.5.0
+    python examples/tiny/make_art.py --packages runs/packages
 
 Noto Emoji (noto, noto-v1) is Google's and FxEmojis (fxemoji) Mozilla's, both Apache-2.0; Fluent Emoji
 (fluent-emoji-flat) is Microsoft's, MIT. Nothing is ever trained on fxemoji: it judges art in a style never seen.

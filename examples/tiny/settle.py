@@ -29,19 +29,20 @@ def main() -> None:
     parser.add_argument("--raise-by", type=float, default=0.8, help='of the logit of "I don\'t know"')
     options = parser.parse_args()
     before, model = (
-        VipLlavaForConditionalGeneration.from_pretrained(folder, dtype=torch.float32)
+        VipLlavaForConditionalGeneration.from_pretrained(folder, dtype="auto")
         for folder in (options.before, options.after)
     )
     old = before.state_dict()
     with torch.no_grad():
         for name, value in model.state_dict().items():
-            value.lerp_(old[name], 1 - options.share)
-    shutil.copytree(options.after, options.to)  # with the processor
-    model.half().save_pretrained(options.to)
+            value.copy_(value.float().lerp(old[name].float(), 1 - options.share))
+    its_card = shutil.ignore_patterns("README.md")
+    shutil.copytree(options.after, options.to, ignore=its_card)
+    model.save_pretrained(options.to)
     token = AutoProcessor.from_pretrained(options.to).tokenizer(f" {DONT_KNOW}", add_special_tokens=False).input_ids[0]
     row = _one_on_all(_hidden_of_answers(options.to))
     with torch.no_grad():
-        model.lm_head.weight[token] += (options.raise_by * row).half()
+        model.lm_head.weight[token] += (options.raise_by * row).to(model.dtype)
     model.save_pretrained(options.to)
 
 

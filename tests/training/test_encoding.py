@@ -81,6 +81,15 @@ def test_answers_are_found_behind_any_template(saved_checkpoint: Path, tmp_path:
     assert encoded.labels[len(ids) - 1] != -100, "the first token of the answer follows the prompt"
 
 
+def test_what_ends_in_a_hash_is_found_where_a_template_trims_it(saved_checkpoint: Path, tmp_path: Path) -> None:
+    """A blank is put behind a last ``#``, which would join the separator, and this template takes it away."""
+    template = CHATML.replace("part.text", "part.text | trim")
+    prepared = prepare(settings_of(tmp_path, templated(saved_checkpoint, tmp_path, template)))
+    encoded = prepared.encoder.encode([(Turn("Is it C#", "it is F#"), Turn("So #", "#"))], pictured=False)
+    taught = [label for label in encoded.labels if label != -100]
+    assert prepared.processor.tokenizer.decode(taught).replace(" ", "") == "itisF#</s>#</s>"
+
+
 def test_a_template_that_asks_otherwise_than_it_tells_is_refused(saved_checkpoint: Path, tmp_path: Path) -> None:
     template = CHATML.replace("{% endfor %}", "{% endfor %}Think first. ")
     with pytest.raises(UsageError, match="chat template doesn't put an answer behind its prompt"):
@@ -109,6 +118,20 @@ def test_a_question_that_leaves_no_room_for_an_answer_is_bad(saved_checkpoint: P
     (tmp_path / "a.jsonl").write_text(json.dumps(rows[1]))
     with pytest.raises(UsageError, match=r"has nothing to learn from: a\.jsonl, line 1: its question leaves no room"):
         prepare(settings_of(tmp_path, saved_checkpoint, data=data))
+
+
+def test_no_row_is_longer_than_the_limit_down_to_the_least(saved_checkpoint: Path, tmp_path: Path) -> None:
+    """Scenes put the system's text in front of some conversations: there must be room for it too."""
+    scenes = 'source = "scenes"'
+    least = prepare(settings_of(tmp_path, saved_checkpoint)).encoder.least()
+    prepared = prepare(settings_of(tmp_path, saved_checkpoint, data=scenes, length=least))
+    samples = Samples(prepared.sources, prepared.encoder, 0)
+    drawn = [samples[batch[0]] for batch in islice(plan(prepared.sources, 1, 0), 30)]
+    assert any(sample.system for sample, _ in drawn)
+    assert max(len(encoded.ids) for _, encoded in drawn) == least
+    sentence = f"a picture and the shortest question and answer take {least} tokens, and train.length is {least - 1}"
+    with pytest.raises(UsageError, match=sentence):
+        prepare(settings_of(tmp_path, saved_checkpoint, data=scenes, length=least - 1))
 
 
 def test_several_conversations_share_the_picture_and_dont_see_each_other(

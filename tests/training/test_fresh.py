@@ -9,7 +9,7 @@ import pytest
 
 from vipcli.scenes import SHAPES, THINGS
 from vipcli.training.dense import IGNORED, UNMARKED
-from vipcli.training.fresh import fresh_model, fresh_processor
+from vipcli.training.fresh import fresh_config, fresh_model, fresh_processor
 from vipcli.training.lessons import Lessons
 from vipcli.training.questions import Questions
 from vipcli.training.settings import Fresh
@@ -29,6 +29,12 @@ def test_any_text_survives_the_tokenizer_and_the_model_answers_something(tmp_pat
     processor.save_pretrained(tmp_path)
     answer = ask(np.zeros((40, 60, 3), np.uint8), "Hm?", model=str(tmp_path), max_new_tokens=3)
     assert answer.answer_tokens <= 3
+
+
+def test_a_fresh_model_has_room_for_its_picture_and_for_words() -> None:
+    for side in (128, 512, 1024):
+        config = fresh_config(Fresh(side=side), 400)
+        assert config.text_config.max_position_embeddings >= (side // 16) ** 2 + 512
 
 
 def test_a_lesson_has_a_picture_labels_for_its_patches_and_conversations() -> None:

@@ -393,7 +393,13 @@ def test_what_cant_be_trained_is_said_before_any_weight_is_loaded(
 ) -> None:
     with pytest.raises(ModelError, match="no model 'nobody'"):
         prepare(settings_of(tmp_path, "nobody"))
-    with pytest.raises(UsageError, match="a picture alone takes 16 tokens"):
+    with pytest.raises(ModelError, match=r"there is no folder \S+runs/v4, and runs/v4 isn't on this machine"):
+        prepare(settings_of(tmp_path, "runs/v4"))
+    (tmp_path / "elsewhere" / "runs" / "v4").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    with pytest.raises(ModelError, match="and paths count from the folder of the file that names them"):
+        prepare(settings_of(tmp_path, "runs/v4"))
+    with pytest.raises(UsageError, match=r"take \d+ tokens, and train.length is 20"):
         prepare(settings_of(tmp_path, saved_checkpoint, length=20))
     scenes = 'source = "scenes"\n'
     with pytest.raises(UsageError, match=r"no .*none\.json with its \.png beside it.*make_art"):
@@ -402,7 +408,10 @@ def test_what_cant_be_trained_is_said_before_any_weight_is_loaded(
         prepare(settings_of(tmp_path, saved_checkpoint, data=scenes + 'markers = ["circle"]'))
     monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
     with pytest.raises(MissingExtra, match="pip install peft"):
-        list(train(prepare(settings_of(tmp_path, saved_checkpoint, stage="lora"))))
+        prepare(settings_of(tmp_path, saved_checkpoint, stage="lora"))
+    monkeypatch.delattr("torch.optim.Muon")
+    with pytest.raises(UsageError, match=r"needs torch 2\.9 or newer"):
+        prepare(settings_of(tmp_path, saved_checkpoint, optimizer="muon"))
 
 
 def test_without_matplotlib_one_line_says_so(

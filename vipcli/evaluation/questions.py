@@ -226,7 +226,7 @@ def _fact(rng: np.random.Generator, ability: str) -> tuple[Scene, dict[int, Mark
         count = int(rng.integers(1, 7)) if ability in ("count", "count_all") else int(rng.integers(2, 7))
         scene = compose(rng, _size(rng), count, look=Look(twins=twins, sides=(0.2, 0.34), recolored=0.15))
         wanted = 1 if ability in ("what_only", "color_only") else int(rng.integers(1, 4))
-        if ability in ("where_is", "is_side", "same_color") or "_kind" in ability or ability.endswith(("er", "ler")):
+        if ability in ("where_is", "is_side", "same_color") or "_kind" in ability or ability.endswith("er"):
             wanted = 2
         chosen = rng.permutation(len(scene.things))[:wanted]
         markers = {int(i): _marker(rng, scene.things[i], SHAPES[rng.integers(len(SHAPES))]) for i in chosen}

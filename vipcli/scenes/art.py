@@ -59,9 +59,11 @@ def read_art(things: list[Path], strangers: list[Path], *, shipped: bool = True)
 
     things: sheets of `THINGS` in other styles. strangers: sheets of other things. shipped: with the package's own
     drawings of `THINGS`, the first and most frequent style (its strangers are kept for judging and never among these).
-    What is on several sheets has several styles.
+    What is on several sheets has several styles. Raises `ValueError` where `things` have a word that isn't one of them.
     """
     known, others = _styles(things), _styles(strangers)
+    if unknown := [name for name in known if name not in THINGS]:
+        raise ValueError(f"scenes have no word {unknown[0]!r}, so what it draws belongs among the strangers")
     first = shipped_art().things if shipped else {}
     names = [name for name in THINGS if name in first or name in known]
     return Art({name: (*first.get(name, ()), *known.get(name, ())) for name in names}, others)

@@ -26,14 +26,13 @@ def mark_thing(
     color: Color | None = None,
     *,
     vary: bool = True,
-    name: str | None = None,
 ) -> Marker:
     """Put a marker of `kind` on `thing`, its geometry drawn as in the paper's training data.
 
     vary: width and alpha at random within the trained ranges; else the defaults, as a user types them.
     """
     height, width = thing.mask.shape
-    style: dict = {"color": color, "name": name}
+    style: dict = {"color": color}
     if vary:
         low, high = _WIDTHS[kind]
         style["width"] = float(rng.uniform(low, high))
@@ -79,7 +78,7 @@ def mark_thing(
     return Contour(contour, **style) if kind is Contour else Mask(corners=contour, **style)
 
 
-# Line widths in 336ths, from the table of `visual_prompt_generator.py`.
+# Line widths in 336ths: those of `visual_prompt_generator.py`, but for the thinnest and thickest of some kinds.
 _WIDTHS: dict[type[Marker], tuple[float, float]] = {
     Box: (2, 8),
     Ellipse: (2, 8),

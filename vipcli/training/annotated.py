@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from vipcli.errors import UsageError, quote
-from vipcli.markers.formats import AnnotatedPicture, Format, Problem
+from vipcli.markers.formats import Format, Problem
 from vipcli.markers.formats import Region as AnnotatedRegion
 from vipcli.markers.formats.reading import key_of, shown
 from vipcli.prompt import Turn
@@ -49,16 +49,8 @@ def read_annotated(
             regions.append(Written(marker, name=name))
             conversations.append(turns)
         if regions:
-            yield _picture(picture, tuple(regions), tuple(conversations), at_once)
-
-
-def _picture(
-    picture: AnnotatedPicture,
-    regions: tuple[Written, ...],
-    conversations: tuple[tuple[Turn, ...], ...],
-    at_once: int,
-) -> Entry:
-    return Entry(picture.id, picture.where, picture.path, regions, conversations, picture.size, at_once)
+            made = tuple(regions), tuple(conversations)
+            yield Entry(picture.id, picture.where, picture.path, *made, picture.size, at_once)
 
 
 def _asked(region: AnnotatedRegion, question: str, answer: str) -> tuple[Turn, ...]:

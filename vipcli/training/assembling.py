@@ -29,18 +29,19 @@ from vipcli.engine import (
     template_of,
     weigh,
 )
-from vipcli.engine.catalog import SQUARE_SETTINGS, square_side
+from vipcli.engine.catalog import MODELS, SQUARE_SETTINGS, square_side
 from vipcli.errors import ModelError, UsageError, VipError, quote
+from vipcli.training.adapters import need_peft
 from vipcli.training.dense import Heads
 from vipcli.training.encoding import Encoder
+from vipcli.training.marking import kinds_of
+from vipcli.training.optimizing import need_muon
 from vipcli.training.reading import read_sources
 from vipcli.training.regions import Bad, Regions
 from vipcli.training.samples import Source
 from vipcli.training.settings import Data, Settings
 
 __all__ = ["Prepared", "load_heads", "load_model", "prepare"]
-
-_ROOM = 16  # tokens that a sample needs beside its picture
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,6 +65,10 @@ class Prepared:
 def prepare(settings: Settings) -> Prepared:
     """Read and check everything but the weights. Raises `UsageError` or `ModelError` with one sentence."""
     its = settings.train
+    if its.stage == "lora":
+        need_peft()
+    if its.optimizer == "muon":
+        need_muon()
     base = None if settings.model.fresh else _named(settings)
     config, generation, processor = _fresh(settings) if base is None else _checkpoint(base)
     its_processor = processor.image_processor
@@ -74,11 +79,13 @@ def prepare(settings: Settings) -> Prepared:
     count = image_tokens(processor, side)
     if count is None or count != (side // tower.patch_size) ** 2:
         raise UsageError("[model] start: only the patches of a picture can be tokens, and here there are others")
-    length = min(its.length, getattr(config.get_text_config(), "max_position_embeddings", None) or its.length)
-    if length < count + _ROOM and its.stage != "vision":
-        raise UsageError(f"train.length: a picture alone takes {count} tokens, and {length} are left for everything")
+    context = getattr(config.get_text_config(), "max_position_embeddings", None) or its.length
+    length = min(its.length, context)
     eos = min(eos_of(generation, config), default=processor.tokenizer.eos_token_id)
     encoder = Encoder(processor, side, count, length, eos, template_of(processor))
+    if its.stage != "vision" and length < (least := encoder.least()):
+        whose = f"train.length is {length}" if its.length == length else f"this model has room for {length}"
+        raise UsageError(f"a picture and the shortest question and answer take {least} tokens, and {whose}")
     sources: list[Source] = []
     held_out: list[Source] = []
     bad: list[Bad] = []
@@ -117,9 +124,15 @@ def _fitting(source: Regions, encoder: Encoder, bad: list[Bad]) -> Regions:
 def _named(settings: Settings) -> Named:
     start = settings.model.start or ""
     folder = settings.path(start)
-    named = Named(start, folder=folder) if os.path.isdir(folder) else resolve(start)  # `Path` raises for long names
+    if os.path.isdir(folder):  # `Path` raises for long names
+        return Named(start, folder=folder)
+    named = resolve(start)
+    no_folder = f"[model] start: there is no folder {quote(str(folder))}"
+    if named.folder is not None and start not in MODELS:  # one beside whoever runs it, not beside the file
+        raise ModelError(f"{no_folder}, and paths count from the folder of the file that names them")
     if located(named) is None:
-        raise ModelError(f"{quote(start)} isn't on this machine; get it with: vip models pull {quote(start)}")
+        its = quote(start)
+        raise ModelError(f"{no_folder}, and {its} isn't on this machine; a model of the Hub: vip models pull {its}")
     return named
 
 
@@ -147,7 +160,7 @@ def _checkpoint(base: Named) -> tuple[Any, Any, Any]:
 
 
 def _scenes(data: Data, settings: Settings, side: int, patch: int) -> Source:
-    from vipcli.scenes import SHAPES, read_art
+    from vipcli.scenes import read_art
     from vipcli.training.lessons import Lessons
     from vipcli.training.questions import Questions
 
@@ -162,12 +175,8 @@ def _scenes(data: Data, settings: Settings, side: int, patch: int) -> Source:
         art = read_art(sheets[: len(data.art)], sheets[len(data.art) :])
     except Exception as error:  # of foreign JSON, which may say anything of foreign pictures
         raise UsageError(f"the sheets of art can't be read: {quote(str(error).strip(), 160)}") from None
-    kinds = {one.kind: one for one in SHAPES}
-    if unknown := [one for one in data.markers if one not in kinds]:
-        raise UsageError(f"there is no marker {quote(unknown[0])!r}; use {', '.join(kinds)}")
     questions = None if settings.train.stage == "vision" else Questions()
-    chosen = tuple(kinds[one] for one in data.markers) or SHAPES
-    return Lessons(side, patch, art, questions, chosen, weight=data.weight)
+    return Lessons(side, patch, art, questions, kinds_of(data.markers), weight=data.weight)
 
 
 def load_model(prepared: Prepared) -> Any:

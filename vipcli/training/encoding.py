@@ -9,7 +9,7 @@ from typing import Any
 from vipcli.engine import special_tokens_of
 from vipcli.engine.vision import lookup
 from vipcli.errors import UsageError
-from vipcli.prompt import Conversation, Template, Turn, neutralise, render
+from vipcli.prompt import SYSTEM, Conversation, Template, Turn, neutralise, render
 
 __all__ = ["Encoded", "Encoder"]
 
@@ -95,7 +95,7 @@ class Encoder:
             number = 1 + (segments[-1] if segments else 0)
             if len(ids) + len(its_ids) > self.limit and number > 1:
                 continue
-            room = self.limit - len(ids)
+            room = max(0, self.limit - len(ids))
             cut = cut or len(its_ids) > room
             its_ids, its_labels = its_ids[:room], its_labels[:room]
             ids += its_ids
@@ -109,6 +109,11 @@ class Encoder:
         if self._count + len(turns[0].question.encode()) + _FRAME < self.limit:  # a token is a byte long at least
             return True
         return any(label >= 0 for label in self.encode([turns], pictured).labels)
+
+    def least(self) -> int:
+        """Tokens of a picture with the shortest of questions and answers, in the longest of frames."""
+        turn = Turn("a", "b")
+        return max(len(self._one([turn], True, system)[0]) for system in (None, SYSTEM))
 
     def token(self, word: str) -> int:
         """The last id of a word as it stands in the middle of a sentence."""
@@ -128,10 +133,11 @@ class Encoder:
         spans = []
         start = 0
         for turn in turns:
-            assert turn.answer is not None
-            asked = text.index(turn.question, start) + len(turn.question)
-            begin = text.index(f"{asks}{lead}{turn.answer}", asked) + len(asks)
-            start = begin + len(lead) + len(turn.answer)
+            # Without blanks at their ends, which templates may take away: neutralising puts one behind a last `#`.
+            question, told = turn.question.strip(), (turn.answer or "").strip()
+            asked = text.index(question, start) + len(question)
+            begin = text.index(f"{asks}{lead}{told}", asked) + len(asks)
+            start = begin + len(lead) + len(told)
             spans.append((begin, start))
         made = self._tokenizer(text, return_offsets_mapping=True)
         ids: list[int] = []

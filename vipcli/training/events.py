@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -96,6 +95,6 @@ Event = Noted | Started | Stepped | Logged | Judged | Saved | Stopped | Finished
 
 def as_row(event: Event) -> dict[str, Any]:
     """An event as a JSON object: its kind in ``event``, its figures beside the rest."""
-    row = {"event": re.sub(r"(?<!^)(?=[A-Z])", "_", type(event).__name__).lower(), **dataclasses.asdict(event)}
+    row = {"event": type(event).__name__.lower(), **dataclasses.asdict(event)}
     row |= row.pop("figures", {})
     return {name: str(value) if isinstance(value, Path) else value for name, value in row.items()}

@@ -81,7 +81,7 @@ def fresh_processor(vocabulary: int, side: int, patch: int) -> LlavaProcessor:
 
 def fresh_config(sizes: Fresh, vocabulary: int) -> VipLlavaConfig:
     """The architecture of the 7B, small; five layers of the vision tower to the projector."""
-    width, heads = sizes.width, sizes.width // 32
+    width, heads, patches = sizes.width, sizes.width // 32, (sizes.side // sizes.patch) ** 2
     return VipLlavaConfig(
         vision_config=CLIPVisionConfig(
             hidden_size=width,
@@ -99,14 +99,14 @@ def fresh_config(sizes: Fresh, vocabulary: int) -> VipLlavaConfig:
             num_hidden_layers=sizes.text_layers,
             num_attention_heads=heads,
             num_key_value_heads=heads,
-            max_position_embeddings=1024,
+            max_position_embeddings=max(1024, patches + 512),
             bos_token_id=1,
             eos_token_id=2,
             pad_token_id=3,
         ),
         image_token_index=4,
         vision_feature_layer=[-1, -2, -3, -4, 2],
-        image_seq_length=(sizes.side // sizes.patch) ** 2,
+        image_seq_length=patches,
     )
 
 

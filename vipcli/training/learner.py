@@ -126,7 +126,7 @@ class Learner(nn.Module):
         assert self._words is not None
         return self.model.get_input_embeddings().weight[list(self._words.names)]
 
-    def forward(self, batch: dict[str, Any], share: float = 1.0, parts: int = 1) -> tuple[torch.Tensor, dict[str, Any]]:
+    def forward(self, batch: dict[str, Any], share: float, parts: int) -> tuple[torch.Tensor, dict[str, Any]]:
         """batch: what `vipcli.training.samples.collate` makes. Returns the loss, and figures by name.
 
         A step may have several batches, whose losses are added up. share: this one's of all tokens of their answers, so

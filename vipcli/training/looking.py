@@ -141,7 +141,7 @@ def look_up(
         single = its_same.any(1) & (spread < 0.01)  # one thing, not several that are marked alike
         known = hidden[asked][single]
         far = (heads.found[name](known) - middle[single]).abs().sum(0) / single.sum().clamp(min=1)
-        loss = loss + far[:4].sum() + 2 * far[4]  # see `Heads`: sizes must be righter than places
+        loss = loss + far[:4].sum() + 2 * far[4]  # sizes must be righter than places, see `Heads`' `forward`
         right[f"box_{name}"], right[f"size_{name}"] = far[:4].mean().detach(), far[4].detach()
         spot = its_same[single].float().argmax(1, keepdim=True)  # one of its patches
         for what, head_of in cast("nn.ModuleDict", heads.tells[name]).items():

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 
-from vipcli.errors import MarkerError
+from vipcli.errors import MarkerError, UsageError, quote
 from vipcli.markers import (
     TRAINED,
     Arrow,
@@ -32,7 +32,7 @@ from vipcli.markers.formats import Rle
 from vipcli.markers.geometry import outline as line_of
 from vipcli.scenes import SHAPES, Thing, mark_thing
 
-__all__ = ["ALPHAS", "WIDTHS", "Region", "Written", "fresh_markers", "region_of"]
+__all__ = ["ALPHAS", "WIDTHS", "Region", "Written", "fresh_markers", "kinds_of", "region_of"]
 
 WIDTHS: dict[type[Marker], tuple[float, float]] = {
     Box: (2, 8),
@@ -52,6 +52,14 @@ _MASK_ALPHAS = (48 / 255, 128 / 255)
 _OUTLINED = (Contour, Mask)  # what is drawn only where the outline is known
 
 Polygon = tuple[tuple[float, float], ...]
+
+
+def kinds_of(names: Sequence[str]) -> tuple[type[Marker], ...]:
+    """The kinds of marker that settings name; all of `SHAPES` where they name none. Raises `UsageError`."""
+    trained = {kind.kind: kind for kind in SHAPES}
+    if unknown := [name for name in names if name not in trained]:
+        raise UsageError(f"there is no marker {quote(unknown[0])!r}; use {', '.join(trained)}")
+    return tuple(trained[name] for name in names) or SHAPES
 
 
 @dataclass(frozen=True, eq=False)

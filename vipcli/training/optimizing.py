@@ -12,7 +12,7 @@ from torch import nn
 from vipcli.errors import UsageError
 from vipcli.training.settings import Train
 
-__all__ = ["Diverged", "Learning", "rate_at"]
+__all__ = ["Diverged", "Learning", "need_muon", "rate_at"]
 
 _PARTS = {"vision_tower": "vision", "multi_modal_projector": "projector"}
 
@@ -39,6 +39,12 @@ def _share(name: str, train: Train) -> float:
     if train.stage == "lora" and part == "text":
         return train.text if "lora_" in name else 0.0
     return {"vision": train.vision, "projector": train.projector, "text": train.text}[part]
+
+
+def need_muon() -> None:
+    """Raise `UsageError` before any work is done, where torch has no Muon."""
+    if not hasattr(torch.optim, "Muon"):
+        raise UsageError(f'train.optimizer = "muon" needs torch 2.9 or newer, and this is {torch.__version__}')
 
 
 class Diverged(Exception):
@@ -81,8 +87,6 @@ class Learning:
         self.average = [master.detach().clone() for master in self.masters] if train.average else []
         self.tools: list[torch.optim.Optimizer] = []
         if matrices:
-            if not hasattr(torch.optim, "Muon"):
-                raise UsageError(f'train.optimizer = "muon" needs torch 2.9 or newer, and this is {torch.__version__}')
             self.tools.append(
                 torch.optim.Muon(_groups(matrices), weight_decay=train.weight_decay, adjust_lr_fn="match_rms_adamw")
             )

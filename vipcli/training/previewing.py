@@ -8,7 +8,6 @@ from itertools import islice
 import cv2
 import numpy as np
 
-from vipcli.errors import UsageError
 from vipcli.training.assembling import Prepared
 from vipcli.training.encoding import Encoded
 from vipcli.training.samples import Sample, Samples, plan
@@ -21,8 +20,6 @@ _CELL, _COLUMNS = 280, 4
 def preview(prepared: Prepared, count: int) -> list[tuple[Sample, Encoded]]:
     """`count` samples of a training, one of each of its first batches, drawn and encoded as it would."""
     its = prepared.settings.train
-    if any(source.count == 0 for source in prepared.sources):
-        raise UsageError("[[data]]: there is nothing to learn from")
     samples = Samples(prepared.sources, prepared.encoder, its.seed)
     batches = islice(plan(prepared.sources, its.batch, its.seed), count)
     return [samples[batch[number % len(batch)]] for number, batch in enumerate(batches)]

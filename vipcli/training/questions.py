@@ -32,8 +32,8 @@ _OFTEN = {
     "smaller": 1.3,
     "is_bigger": 0.9,
     "is_smaller": 0.9,
-    "same_kind": 3.3,
-    "different_kind": 3.1,
+    "same_kind": 4.0,
+    "different_kind": 3.8,
     "same_color": 1.5,
     "count_all": 1.2,
     "count": 1.8,
@@ -121,13 +121,13 @@ def _asked(rng: np.random.Generator, fact: Fact, plain: float = 0.15) -> str:
     return roughened(rng, text) if rng.random() < 0.25 else text
 
 
-def all_texts(lessons: int = 3000) -> list[str]:
+def all_texts() -> list[str]:
     """Questions and answers as lessons have them: what the tokenizer learns its pieces from."""
     from vipcli.scenes import compose
     from vipcli.training.lessons import mark_some
 
     texts: list[str] = []
-    for number in range(lessons):
+    for number in range(3000):
         rng = np.random.default_rng((99, number))
         scene = compose(rng, (120, 120), int(rng.integers(1, 6)))
         for talk in Questions().about(rng, scene, mark_some(rng, scene, int(rng.integers(0, 4)))):

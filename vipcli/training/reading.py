@@ -20,14 +20,13 @@ from vipcli.images import open_picture
 from vipcli.images.decoding import MAX_PIXELS, turn_of
 from vipcli.images.opening import _REFUSED
 from vipcli.images.strictness import strict_pillow
-from vipcli.markers import KINDS, Contour, Marker, Mask
+from vipcli.markers import Contour, Marker, Mask
 from vipcli.markers.formats import Rle, recognise
 from vipcli.markers.formats.reading import head_of, top_keys
 from vipcli.prompt import Turn
-from vipcli.scenes import SHAPES
 from vipcli.training.annotated import read_annotated, read_manifest
 from vipcli.training.instruct import read_instruct
-from vipcli.training.marking import Region, Written
+from vipcli.training.marking import Region, Written, kinds_of
 from vipcli.training.regions import PLACEHOLDER, Bad, Entry, Regions
 from vipcli.training.settings import Data
 
@@ -41,12 +40,12 @@ def read_sources(data: Data, side: int, where: Path) -> tuple[Regions, Regions |
     """The source of one ``[[data]]`` that isn't scenes, that of the entries held out, and all that is bad in it.
 
     side: of the model's square. where: the folder that relative paths count from. What kind of file it is decides how
-    it is read: a JSON list of conversations, JSON lines, or annotations. Every picture's header is read, no pixel of
-    it. Which entries are held out depends on their ids alone; None: none is. Raises `UsageError` with one sentence
-    where the file can't be read at all, or nothing in it is usable.
+    it is read: a JSON list of conversations, JSON lines, or annotations. Of every picture the header is read, and of
+    icons all. Which entries are held out depends on their ids alone; None: none is. Raises `UsageError` with one
+    sentence where the file can't be read at all, or nothing in it is usable.
     """
     path = where / os.path.expanduser(data.source)
-    kinds = _kinds(data.markers, path)
+    kinds = kinds_of(data.markers)
     entries, bad = [], []
     for one in _read(data, path, where):
         if isinstance(one, Bad):
@@ -70,14 +69,6 @@ def read_sources(data: Data, side: int, where: Path) -> tuple[Regions, Regions |
         kept, held = good, []
     train = Regions(kept, side, kinds, data.weight)
     return train, Regions(held, side, kinds, data.weight) if held else None, bad
-
-
-def _kinds(names: Sequence[str], path: Path) -> tuple[type[Marker], ...]:
-    trained = {kind.kind: kind for kind in SHAPES}
-    for name in names:
-        if name not in trained:
-            raise UsageError(f"{quote(str(path))}: there is no marker {quote(name)!r}; use {', '.join(trained)}")
-    return tuple(KINDS[name] for name in names) or SHAPES
 
 
 def _read(data: Data, path: Path, where: Path) -> Iterator[Entry | Bad]:
