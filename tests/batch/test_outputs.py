@@ -115,6 +115,18 @@ def test_where_answers_have_no_place_is_said_before_any_work(tmp_path, files, co
     assert sentence in str(caught.value)
 
 
+def test_a_folder_that_holds_more_than_an_earlier_copy_is_refused_before_any_work(tmp_path):
+    source = open_source([str(write(tmp_path, {"in/a.xml": VOC_OBJECT}) / "in")], Asking("What?"))
+    for name in ("copy", "empty", "other"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "copy" / "a.xml").write_text("an earlier copy")
+    (tmp_path / "other" / "b.xml").write_text("mine")
+    for name in ("new", "empty", "copy"):
+        can_annotate(source, tmp_path / name)
+    with pytest.raises(UsageError, match="other: is there already, and no copy alone"):
+        can_annotate(source, tmp_path / "other")
+
+
 def test_standard_input_and_pictures_have_no_copy():
     with pytest.raises(UsageError, match=r"--annotate: 2 pictures can't be written back"):
         can_annotate(open_source(["a.jpg", "b.jpg"], Asking("What?")), Path("b.jsonl"))

@@ -29,6 +29,11 @@ WRONG = {
     ),
     "a report that is a folder": (["photos", *OUT, "-q", "Hm?", "--html", "photos"], "photos: is a folder"),
     "a source without place": (["photos", *OUT, "-q", "Hm?", "--annotate", "a.json"], "--annotate: "),
+    "a name that is too long": (["photos", "-o", "a" * 300 + ".jsonl", "-q", "Hm?"], "can't be written: File name too"),
+    "a folder for one file": (
+        ["list.jsonl", *OUT, "--annotate", "f.jsonl"],
+        "--annotate f.jsonl: is a folder; name a file in it",
+    ),
     "an annotated source": (["list.jsonl", *OUT, "--annotate", "list.jsonl"], "list.jsonl: that is the source itself"),
     "a batch of no number": (["photos", *OUT, "-q", "Hm?", "--batch-size", "many"], "--batch-size many: use auto or"),
     "a batch of nothing": (["photos", *OUT, "-q", "Hm?", "--batch-size", "0"], "--batch-size 0: use auto or a number"),
@@ -60,6 +65,18 @@ WRONG = {
         ["photos", *OUT, "-q", "Hm?", "--html", "/proc/r.html"],
         "nothing can be written",
     ),
+    "workers of a server": (
+        ["photos", *OUT, "-q", "Hm?", "-m", "http://h/v1", "--workers", "2"],
+        "--workers is for models that vip runs; a server has chosen for itself",
+    ),
+    "a cluster and a server": (
+        ["photos", *OUT, "-q", "Hm?", "--engine", "ray", "-m", "http://h/v1"],
+        "a Ray cluster runs models itself, and here the model is the address of a server",
+    ),
+    "a dry run of a model's server": (
+        ["photos", "-q", "Hm?", "--dry-run", "-m", "http://h"],
+        "and http://h is a server",
+    ),
     "a dry run of a server": (["photos", "-q", "Hm?", "--dry-run", "--engine", "http://h/v1"], "--dry-run shows what"),
     "a dry run of nothing": (["f.jsonl", "-q", "Hm?", "--dry-run"], "f.jsonl holds no picture"),
 }
@@ -83,6 +100,13 @@ def test_wrong_usage_is_one_sentence_and_exit_2_and_writes_nothing(vip, folder, 
     assert outcome.out == ""
     assert sentence in one_line(outcome.err)
     assert sorted((one.name, one.stat().st_mtime_ns) for one in tmp_path.iterdir()) == before
+
+
+def test_annotations_without_anything_to_ask_about_are_no_success(vip, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "none.json").write_text('{"images": [], "annotations": [], "categories": []}')
+    outcome = vip("batch", "none.json", *OUT, "-q", "What is @1?", "-m", "tiny")
+    assert (outcome.code, "none.json holds nothing to ask about" in outcome.err) == (2, True)
 
 
 def test_a_model_that_is_not_there_is_one_sentence_and_exit_1(vip, folder, tmp_path):

@@ -79,6 +79,12 @@ def test_the_model_flag_names_the_servers_model(vip, server, meadow, monkeypatch
     assert "has 2 models" in vip("ask", meadow, "What?").err
 
 
+def test_an_address_as_the_model_wins_over_the_environment_in_a_batch_too(vip, server, meadow, monkeypatch, tmp_path):
+    monkeypatch.setenv("VIP_ENGINE", "http://127.0.0.1:9")
+    done = vip("batch", meadow, "-q", "What?", "-o", tmp_path / "a.jsonl", "-m", server.url)
+    assert (done.code, len(server.bodies)) == (0, 1)
+
+
 def test_no_server_wins_over_the_environment_and_not_over_another_flag(vip, server, meadow, monkeypatch):
     monkeypatch.setenv("VIP_ENGINE", server.url)
     here = vip("ask", meadow, *BOX, "What is @1?", "-m", "tiny", "--no-server", "--json")

@@ -237,7 +237,12 @@ def test_a_judge_is_named_in_the_manifest_and_its_key_is_not(
         (["synthetic", "-o", "r", "--workers", "0"], "--workers 0: use a number from 1 to 256"),
         (["synthetic", "-o", "r", "--limit", "2", "-m", "tiny", "--dtype", "floaty"], "--dtype floaty: use auto"),
         (["--compare", "a", "b"], "--compare: a has no scored.jsonl: name a RESULTS folder of vip eval"),
-        (["synthetic", "--compare", "a", "b"], "--compare A B goes alone"),
+        (
+            ["synthetic", "--compare", "a", "b"],
+            "--compare A B goes alone: it reads two RESULTS folders of vip eval; leave",
+        ),
+        (["--compare", "a", "b", "--limit", "3"], "of vip eval; leave --limit out"),
+        (["synthetic", "-o", "r", "--score", "a.json", "--load-in", "4bit"], "answers are there; leave --load-in out"),
     ],
 )
 def test_what_cannot_be_ends_in_one_sentence_and_writes_nothing(

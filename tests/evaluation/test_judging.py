@@ -244,7 +244,11 @@ def test_what_an_answer_tells_the_judge_goes_no_further_than_the_judge(server, t
             (text, None)
             for text in ("", "good", "8/10", "1/10", "1 out of 10", "1.5", "-0.5", "80 %", "1%", "0,8", "10", "v1.0")
         ],
-        *[(text, 0.5) for text in ("0.5. It names 1 animal, not both.", "0.5. Good.")],
+        *[
+            (text, 0.5)
+            for text in ("0.5. It names 1 animal, not both.", "0.5. Good.", "Score: **0.5**, for 1", "1: yes. 2: 0.5")
+        ],
+        *[(text, None) for text in ("From 0.0 to 1.0 I'd give it 0.7.", "It names 1 of both, so 0.5", "")],
         *[(text, None) for text in ("1. The prediction is fine", "<think>0.8", "2", "0.8.1", "100")],
     ],
 )

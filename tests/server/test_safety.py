@@ -129,7 +129,7 @@ def test_the_page_gets_a_cookie_by_the_address_with_the_token(guarded):
         assert (welcome.status_code, welcome.headers["Location"]) == (303, "/")
         cookie = welcome.headers["Set-Cookie"]
         assert "; HttpOnly" in cookie
-        assert "; SameSite=Strict" in cookie
+        assert "; SameSite=Lax" in cookie
         assert TOKEN not in cookie
         assert browser.get("/v1/models").status_code == 200
         browser.cookies.set(next(iter(browser.cookies)), "0" * 64)

@@ -18,6 +18,7 @@ from vipcli.batch.tables import write_csv, write_csv_copy, write_parquet
 from vipcli.batch.workers import Workers, in_order
 from vipcli.errors import UsageError, VipError, quote
 from vipcli.files import whole_file
+from vipcli.markers.formats import check_folder
 
 __all__ = ["annotate", "can_annotate", "rows_in_order", "to_report", "to_table"]
 
@@ -71,6 +72,10 @@ def can_annotate(source: Source, path: Path) -> None:
         raise UsageError(f"--annotate: {source.form.name} has no place for text")
     if path.exists() and path.samefile(source.path):
         raise UsageError(f"--annotate {quote(str(path))}: that is the source itself; name another")
+    if source.path.is_dir():
+        check_folder(source.path, path)
+    elif path.is_dir():
+        raise UsageError(f"--annotate {quote(str(path))}: is a folder; name a file in it")
 
 
 def annotate(source: Source, journal: Path, sample: int | None, path: Path, *, quote_formulas: bool = False) -> None:

@@ -100,7 +100,11 @@ class ChatSession:
     _undone: list[View] = field(default_factory=list)
     _drawn: tuple[View, Marked] | None = None  # what was marked last: a question needs it several times
     _running: Generation | None = None
+    _usual: dict[str, Any] = field(default_factory=dict)  # the settings that it began with
     _sent: str | None = None  # the prompt that the model got last
+
+    def __post_init__(self) -> None:
+        self._usual = dict(self.settings)
 
     # What is looked at
 
@@ -192,6 +196,7 @@ class ChatSession:
 
     def retry(self) -> Generation:
         """Ask the last question once more, about what is looked at now, in place of the last turn."""
+        self._stop()
         return self.ask_instead(self.last_question())
 
     def ask_instead(self, question: str) -> Generation:
@@ -211,6 +216,7 @@ class ChatSession:
 
     def take_back(self) -> str:
         """Forget the last turn and return its question. Raises `UsageError` where there is none."""
+        self._stop()
         question = self.last_question()
         self.exchanges = self.exchanges[:-1]
         return question
@@ -232,7 +238,7 @@ class ChatSession:
         self._undone.clear()
 
     def set(self, name: str, value: str) -> None:
-        """Change a setting by the text of its value; ``default`` takes the change back.
+        """Change a setting by the text of its value; ``default`` makes it what it was in the beginning.
 
         Raises `UsageError` for what there isn't or can't be.
         """
@@ -240,7 +246,10 @@ class ChatSession:
             raise UsageError(f"there is no setting {quote(name)!r}; there are {', '.join(SETTINGS)}")
         changed = {key: kept for key, kept in self.settings.items() if key != name}
         try:
-            changed |= {} if value == "default" else {name: SETTINGS[name](value)}
+            if value != "default":
+                changed[name] = SETTINGS[name](value)
+            elif name in self._usual:
+                changed[name] = self._usual[name]
         except ValueError:
             raise UsageError(f"{name} {quote(value)}: it must be {_WANTED[SETTINGS[name]]}") from None
         Request(None, "", **changed)  # checks them

@@ -184,11 +184,10 @@ def stream_answer(generation: Generation, title: str | None = None, *, redraw: b
     """
     if redraw and _lively(sys.stdout):
         if title is not None:
-            _rich(stderr=False).print(plain(title), style="bold", markup=False)
+            _rich(stderr=False).print(plain(title), style="bold", markup=False, emoji=False)
         _stream_markdown(generation)
         return
-    if title is not None:
-        write(f"{plain(title)}: ")
+    head = "" if title is None else f"{plain(title)}: "
     begun = False
     pending = ""  # blanks at the end may turn out to be the answer's last
     try:
@@ -198,11 +197,11 @@ def stream_answer(generation: Generation, title: str | None = None, *, redraw: b
             kept = text.rstrip()
             pending = text[len(kept) :]
             if kept:
+                write(kept if begun else f"{head}{kept}")
                 begun = True
-                write(kept)
-    finally:  # an answer that was interrupted before its first word leaves nothing
-        if begun or title is not None or generation.answer.finish != "interrupted":
-            write("\n")
+    finally:  # an answer that failed or was interrupted before its first word leaves nothing
+        if begun or generation.answer.finish != "interrupted":
+            write("\n" if begun else f"{head}\n")
 
 
 def _stream_markdown(generation: Generation) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -34,6 +35,7 @@ __all__ = [
     "refuse_to_overwrite",
     "say_tiny",
     "server_address",
+    "temporary_picture",
 ]
 
 
@@ -110,10 +112,13 @@ def open_model(name: str, *, quiet: bool, verbose: bool, still: bool = False, **
 def say_tiny(name: str, is_tiny: bool, *, quiet: bool) -> None:
     """Say what answers, where the user didn't choose (``auto``) and the embedded model does."""
     if name == "auto" and is_tiny and not quiet:
-        console.note(
-            "vip: answering with tiny, the small model that comes with vip and knows 128 drawn things; "
-            "for photographs get the real one: vip models pull 7b"
-        )
+        from vipcli.engine import MODELS, located
+
+        real = "for photographs get the real one: vip models pull 7b"
+        if located(MODELS["7b"]) is not None:
+            real = "the 7B is here, and doesn't fit the memory that is free in 16 bits: -m 7b takes it all the same"
+        tiny = "tiny, the small model that comes with vip and knows 128 drawn things"
+        console.note(f"vip: answering with {tiny}; {real}")
 
 
 def server_address(engine: str | None, model: str | None, settings: Settings) -> str | None:
@@ -156,6 +161,16 @@ def open_wanted(
     if verbose:
         console.note(f"model: {engine.name}, on a server")
     return engine
+
+
+def temporary_picture(flag: str) -> str:
+    """The name of a new temporary file for a PNG. Raises `PictureError` where there can be none."""
+    try:
+        handle, path = tempfile.mkstemp(prefix="vip-", suffix=".png")
+        os.close(handle)
+    except OSError as error:  # the disk is full, or there is no folder for such files
+        raise PictureError(f"{flag}: the picture can't be saved: {quote(error.strerror or str(error))}") from error
+    return path
 
 
 def one_of(flag: str, value: str, known: tuple[str, ...]) -> str:

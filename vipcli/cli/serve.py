@@ -65,7 +65,9 @@ def serve(
     ] = False,
     idle: Annotated[
         str | None,
-        typer.Option("--idle", metavar="TIME", help="End after 10m without a question", rich_help_panel=_ALONE),
+        typer.Option(
+            "--idle", metavar="TIME", help="End after so long (10m) without a question", rich_help_panel=_ALONE
+        ),
     ] = None,
     no_port: Annotated[
         bool, typer.Option("--no-port", help="For this user's vip ask alone", rich_help_panel=_ALONE)
@@ -83,6 +85,7 @@ def serve(
     vip serve --host 0.0.0.0 --token "$(openssl rand -hex 16)"
     """
     import importlib.util
+    from urllib.parse import quote as quoted
 
     from vipcli.cli import background as others
 
@@ -151,12 +154,16 @@ def serve(
             except VipError as error:
                 if listening is None or must_be_found:
                     raise
+                if idle_seconds is not None:
+                    raise UsageError(
+                        f"--idle is for servers that vip ask finds, which it won't this one: {error}"
+                    ) from None
                 sock = None
                 if not quiet:
                     console.note(f"vip: vip ask won't find this server: {error}")
             if not quiet:
                 # The way in stays off a log file.
-                way_in = f"?token={token}" if token and console.is_live_stderr() else ""
+                way_in = f"?token={quoted(token, safe='')}" if token and console.is_live_stderr() else ""
                 whom = f"at {listening.url}{way_in}" if listening else "this user's vip ask"
                 console.note(f"vip: {engine.name} answers {whom} (Ctrl-C stops it)")
             # A request leaves cycles that hold its picture: rarely collected, as `program` has it, they are a leak.

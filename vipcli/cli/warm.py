@@ -137,10 +137,13 @@ def warm_server(
         from vipcli.config import hub_cache
 
         its = "7b" if os.path.isdir(hub_cache() / "models--llava-hf--vip-llava-7b-hf") else "tiny"
-    server = find(resolve(its), wanted)
+    model = resolve(its)
+    server = find(model, wanted)
+    if server is None and (name, its) == ("auto", "7b"):  # which may be half there, or too large
+        model = resolve(name)
+        server = find(model, wanted)
     if server is None and keep is None:
         return None
-    model = resolve(its if server else name)
     say_tiny(name, model.name == "tiny", quiet=quiet)
     if verbose and server is not None:
         where = " ".join(server.place.got.values())

@@ -94,7 +94,8 @@ def compare(lines_a: Iterable[Line], lines_b: Iterable[Line], *, a: str = "A", b
         )
         for (group, (asked, _)), difference, interval in zip(members.items(), differences, intervals, strict=True)
     )
-    return Comparison(a, b, rows, restyled=sum(one.markers != other.markers for one, other in pairs))
+    restyled = sum(bool(one.markers and other.markers) and one.markers != other.markers for one, other in pairs)
+    return Comparison(a, b, rows, restyled=restyled)  # of what failed, or was answered elsewhere, none are known
 
 
 def _by_id(lines: Iterable[Line], name: str) -> dict[str, Line]:

@@ -66,10 +66,12 @@ question | truth | prediction | correctness
 _THOUGHT = re.compile(r"<(think|thinking|reasoning)>.*?(?:</\1>|\Z)", re.S | re.I)
 # A number from 0 to 1: not part of another, no percentage, not so many out of ten, no number of a list.
 _SCORE = re.compile(
-    r"(?<![\w.,\-−])(?:0?\.\d+|1\.0+|[01](?!\.\s+\S))"
+    r"(?<![\w.,\-−])(?:0?\.\d+|1\.0+|[01](?!\.\s+\S|:))"
     r"(?![\d%]|[.,]\d|\s*(?:%|percent)|\s*(?:/|out of|of)\s*(?!1(?:\.0*)?\b)\d)",
     re.ASCII | re.I,
 )
+_LABEL = re.compile(r"[\W_]*(?:(?:the\s+)?(?:score|correctness)(?:\s+is)?[\W_]*)?", re.I)  # in front of it
+_OUT_OF_ONE = re.compile(r"\s*(?:/|out of)\s*1(?:\.0*)?(?![\d%])", re.I)
 _TABLE = "CREATE TABLE IF NOT EXISTS replies (key BLOB PRIMARY KEY, judge TEXT, run INTEGER, reply TEXT) WITHOUT ROWID"
 
 
@@ -94,11 +96,19 @@ def prompt_for(line: Line) -> str:
 
 
 def read_score(reply: str) -> float | None:
-    """The first number from 0 to 1 in a judge's reply; of a table's row, in its last cell. None where there is none."""
+    """The number from 0 to 1 in a judge's reply; of a table's row, in its last cell.
+
+    Of several the one that it begins with, behind ``Score:`` perhaps. None where there is none, or it begins with none
+    of several that differ.
+    """
     reply = _THOUGHT.sub(" ", reply)
     *_, last = [part for part in reply.split("|") if part.strip()] or [""]
-    found = _SCORE.search(last)
-    return float(found[0]) if found else None
+    last = _OUT_OF_ONE.sub("", last)
+    found = [float(one[0]) for one in _SCORE.finditer(last)]
+    begins = _LABEL.match(last)
+    if begins and (first := _SCORE.match(last, begins.end())):
+        return float(first[0])
+    return found[0] if len(set(found)) == 1 else None
 
 
 def run_means(lines: Iterable[Line]) -> tuple[float, ...]:

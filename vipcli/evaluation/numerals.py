@@ -31,14 +31,18 @@ _NO_COUNT = re.compile(r"\b(?:the|this|that|which|each|every|any|no|another|othe
 _COUNTED = re.compile(r"(?:\A|[:=,.]|\b(?:is|are|was|only|just|exactly|answer|count|total|be|there's|it's))\s*\Z", re.I)
 _OF = re.compile(r"\s+of\b", re.I)
 _NOUN = re.compile(r"\s+\w")
+_PART = re.compile(r"\bhal(?:f|ves)\b|\b(?:quarter|third|fifth)s\b|\b(?:one|an?)\s+(?:quarter|third|fifth)\b", re.I)
 
 
 @functools.lru_cache(maxsize=4096)
 def read_number(text: str) -> float | None:
     """The number in `text`: ``3``, ``1,234.5``, ``three``, ``twenty-one``, ``a dozen``.
 
-    None where there is none, or several that differ, or digits that are no plain number (``3/4``, ``12:30``, ``5cm``).
+    None where there is none, or several that differ, or digits that are no plain number (``3/4``, ``12:30``, ``5cm``),
+    or parts of one (``two and a half``).
     """
+    if _PART.search(text):
+        return None
     found = set()
     left = len(_DIGIT.findall(text))
     for sign, whole, part in _DIGITS.findall(text):

@@ -6,6 +6,7 @@ Drawn with what a page may have that allows no inline styles: tables, classes an
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -45,6 +46,15 @@ def summary(results: Results) -> str:
     return "\n".join(parts)
 
 
+def _full(results: Results) -> float:
+    """Where the axis of the bars ends: at 100, or further for figures that have no such bound, as CIDEr."""
+    styled = [row.row for row in results.styles.rows] if results.styles else []
+    figures = [row.score or 0.0 for row in (*results.rows, *styled)]
+    figures += [row.interval[1] for row in results.rows if row.interval is not None]
+    highest = max([*figures, *results.published.values(), 0.0])
+    return 100.0 if highest <= 100 else 50.0 * math.ceil(highest / 50)
+
+
 def _scores(results: Results) -> str:
     counts = [name for name in COUNTS if any(getattr(row, name) for row in results.rows)]
     bodies = [_body("", [results.overall], counts, results)]
@@ -76,12 +86,14 @@ def _section(title: str, parts: Iterable[str]) -> str:
 
 def _table(results: Results, counts: Sequence[str], bodies: Sequence[str]) -> str:
     heads = "".join(f'<th scope="col">{escaped(name)}</th>' for name in (results.measure, "95 % interval", *counts))
-    axis = '<th scope="col" class="plot"><span class="axis"><i>0</i><i>50</i><i>100</i></span></th>'
+    full = _full(results)
+    axis = f'<th scope="col" class="plot"><span class="axis"><i>0</i><i>{full / 2:g}</i><i>{full:g}</i></span></th>'
     return f'<table class="scores"><thead><tr><td></td>{axis}{heads}</tr></thead>{"".join(bodies)}</table>'
 
 
 def _body(heading: str, rows: Sequence[Row], counts: Sequence[str], results: Results) -> str:
     lines = []
+    full = _full(results)
     if heading:
         span = f'scope="rowgroup" colspan="{4 + len(counts)}"'
         lines.append(f'<tr class="heading"><th {span}>{escaped(heading)}</th></tr>')
@@ -91,7 +103,7 @@ def _body(heading: str, rows: Sequence[Row], counts: Sequence[str], results: Res
         part = "" if row.complete else f' <small class="doubt">{row.scored:,} of {row.asked:,} scored</small>'
         lines.append(
             f'<tr{"" if row.heading else " class=whole"}><th scope="row"><bdi>{escaped(row.name)}</bdi>{part}</th>'
-            f'<td class="plot">{_bar(row, published, results.chance)}</td>'
+            f'<td class="plot">{_bar(row, published, results.chance, full)}</td>'
             f'<td class="score">{score(row.score)}</td><td class="ends">{ends(row.interval)}</td>{cells}</tr>'
         )
     return f"<tbody>{''.join(lines)}</tbody>"
@@ -102,15 +114,17 @@ def _count(name: str, count: int) -> str:
     return f'<td class="count{zero}" data-label="{name}">{count:,}</td>'
 
 
-def _bar(row: Row, published: Mapping[str, float], chance: float | None) -> str:
+def _bar(row: Row, published: Mapping[str, float], chance: float | None, full: float) -> str:
     if row.score is None:
         return _svg("no score", [])
-    parts = [_rect("value", 0, row.score)]
+    share = 100 / full
+    parts = [_rect("value", 0, share * row.score)]
     if row.interval is not None:
-        parts.append(_whisker(*row.interval))
-    parts += [_tick("tick", value, f"{model}, published: {score(value)}") for model, value in published.items()]
+        parts.append(_whisker(share * row.interval[0], share * row.interval[1]))
+    said = {f"{model}, published: {score(value)}": value for model, value in published.items()}
+    parts += [_tick("tick", share * value, text) for text, value in said.items()]
     if chance is not None:
-        parts.append(_tick("dots", chance, f"guessing: {score(chance)}"))
+        parts.append(_tick("dots", share * chance, f"guessing: {score(chance)}"))
     return _svg(f"{score(row.score)}, 95 % interval {ends(row.interval)}", parts)
 
 
@@ -135,7 +149,7 @@ def _tick(name: str, at: float, title: str) -> str:
 
 
 def _controls(results: Results) -> str:
-    rows = "".join(_control(one, results.chance) for one in results.controls)
+    rows = "".join(_control(one, results.chance, 100 / _full(results)) for one in results.controls)
     legend = (
         '<p class="legend"><span><span class="key rest"></span>stays without the marker</span>'
         '<span><span class="key value"></span>comes from the marker</span></p>'
@@ -143,14 +157,14 @@ def _controls(results: Results) -> str:
     return _section("What the marker is worth", [f'<table class="scores">{rows}</table>', legend])
 
 
-def _control(one: Control, chance: float | None) -> str:
+def _control(one: Control, chance: float | None, share: float) -> str:
     parts = []
     if one.plain is not None and one.control is not None:
-        parts = [_rect("rest", 0, one.control), _rect("value", one.control, one.plain)]
+        parts = [_rect("rest", 0, share * one.control), _rect("value", share * one.control, share * one.plain)]
         if one.control > one.plain:
-            parts.append(_tick("tick", one.plain, f"with the marker: {score(one.plain)}"))
+            parts.append(_tick("tick", share * one.plain, f"with the marker: {score(one.plain)}"))
         if chance is not None:
-            parts.append(_tick("dots", chance, f"guessing: {score(chance)}"))
+            parts.append(_tick("dots", share * chance, f"guessing: {score(chance)}"))
     points = NONE if one.difference is None else f"{one.difference:+.1f}"
     return (
         f'<tr><th scope="row">{control_name(one.variant)}</th>'
@@ -161,7 +175,7 @@ def _control(one: Control, chance: float | None) -> str:
 
 def _styles(results: Results, styles: Styles) -> str:
     scored = [row.row.score for row in styles.rows if row.row.score is not None]
-    scale = _scale(scored) if scored else (0.0, 100.0)
+    scale = _scale(scored, _full(results)) if scored else (0.0, 100.0)
     parts = []
     if (best := styles.best) is not None:
         parts.append(
@@ -182,12 +196,12 @@ def _styles(results: Results, styles: Styles) -> str:
     return _section("Which marker to use", parts)
 
 
-def _scale(scores: Sequence[float]) -> tuple[float, float]:
+def _scale(scores: Sequence[float], full: float) -> tuple[float, float]:
     """The ends of the scale: those of the scores, further apart where they are close."""
     low, high = min(scores), max(scores)
     more = max(0.0, _LEAST_RANGE - (high - low)) / 2
-    low = max(0.0, min(low - more, 100 - _LEAST_RANGE))
-    return low, min(100.0, max(high + more, low + _LEAST_RANGE))
+    low = max(0.0, min(low - more, full - _LEAST_RANGE))
+    return low, min(full, max(high + more, low + _LEAST_RANGE))
 
 
 def _heat(

@@ -158,7 +158,7 @@ class Gate:
 
     async def _welcome(self, send: Send) -> None:
         """Give the browser its cookie, and send it to the page by an address without the token."""
-        cookie = f"{self._cookie_name}={self._cookie}; Path=/; HttpOnly; SameSite=Strict"
+        cookie = f"{self._cookie_name}={self._cookie}; Path=/; HttpOnly; SameSite=Lax"
         await _send(send, 303, b"", {"Location": "/", "Set-Cookie": cookie})
 
     @staticmethod

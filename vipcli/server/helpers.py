@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from typing import Any
 
+from vipcli.errors import VipError
 from vipcli.processes import Helper, Task
 from vipcli.server.looking import tried
 from vipcli.server.refusals import Refusal
@@ -27,7 +28,7 @@ class Helpers:
             self._idle.append(helper)
 
     def do(self, seconds: float, task: Task, *inputs: Any) -> Any:
-        """What `task` gives; it and `inputs` are pickled. Raises the `Refusal` that it ends in."""
+        """What `task` gives; it and `inputs` are pickled. Raises the `VipError` that it ends in."""
         helper = self._taken()
         try:
             helper.send(tried, task, *inputs)
@@ -43,7 +44,7 @@ class Helpers:
             raise
         with self._lock:
             self._idle.append(helper)
-        if isinstance(value, Refusal):
+        if isinstance(value, VipError):  # a refusal, or that there was no memory to hand the value over
             raise value
         return value
 

@@ -78,6 +78,7 @@ BOMB = '<!DOCTYPE a [<!ENTITY b "ha"><!ENTITY c "&b;&b;&b;&b;">]><annotation>&c;
         ("<annotation>&b;</annotation>", "isn't whole XML: undefined entity in line 1"),
         (VOC_OBJECT.encode("latin-1"), "isn't text in the encoding utf-8"),
         ('<?xml version="1.0" encoding="zip"?><annotation/>', "isn't text in the encoding zip"),
+        ('<?xml version="1.0" encoding="punycode"?><annotation/>', "isn't text in the encoding punycode"),
     ],
 )
 def test_what_is_no_voc_file_is_said_in_a_sentence_and_in_a_folder_a_problem(tmp_path, content, said):
@@ -126,8 +127,14 @@ def test_a_folder_is_copied_into_a_new_one(tmp_path):
     assert sorted(file.name for file in (tmp_path / "out").rglob("*.*")) == ["a.xml", "b.xml"]
     assert (tmp_path / "out/Annotations/sub/b.xml").read_text() == "<broken"
     assert one("voc", tmp_path / "out/Annotations/a.xml").regions[0].attributes["answer"] == "a 1"
-    with pytest.raises(UsageError, match="is there already; give the name of a new folder"):
-        FORMATS["voc"].annotate(source, lambda *_: "x", tmp_path / "out")
+    FORMATS["voc"].annotate(source, lambda *_: "x", tmp_path / "out")
+    assert one("voc", tmp_path / "out/Annotations/a.xml").regions[0].attributes["answer"] == "x", "an earlier copy goes"
+    (tmp_path / "out" / "mine.txt").write_text("mine")
+    with pytest.raises(UsageError, match="is there already, and no copy alone; give the name of a new folder"):
+        FORMATS["voc"].annotate(source, lambda *_: "y", tmp_path / "out")
+    assert one("voc", tmp_path / "out/Annotations/a.xml").regions[0].attributes["answer"] == "x"
+    with pytest.raises(UsageError, match="is there already"):
+        FORMATS["voc"].annotate(source, lambda *_: "y", source)
     (tmp_path / "empty").mkdir()
     FORMATS["voc"].annotate(source, lambda *_: "x", tmp_path / "empty")
     assert (tmp_path / "empty/Annotations/a.xml").exists()

@@ -135,7 +135,8 @@ def test_pictures_that_share_their_labels_are_two(tmp_path):
         ("names: &a [b]\nx: *a\n", "isn't plain YAML"),
         ("names: " + "[" * 9999 + "]" * 9999, "isn't plain YAML"),
         (b"\xff\xfe\x00", "isn't UTF-8 text"),
-        ("train: none.txt\nnames: [a]\n", "none.txt: can't be read"),
+        ("train: none.txt\nnames: [a]\n", "none of its splits is there; the first would be"),
+        ("path: ../gone\ntrain: images/train\nval: images/val\nnames: [a]\n", "none of its splits is there"),
     ],
 )
 def test_what_is_no_dataset_is_said_in_a_sentence(tmp_path, config, said):

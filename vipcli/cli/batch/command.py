@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from vipcli.cli import console
-from vipcli.cli.inputs import answer_options, check_units, prompt_style_of
+from vipcli.cli.inputs import answer_options, check_units, prompt_style_of, say_tiny
 from vipcli.cli.options import (
     BatchSizeFlag,
     BoxFormatFlag,
@@ -163,7 +163,7 @@ def batch(
         run_on_ray,
     )
     from vipcli.cli.batch.dry_run import dry_run
-    from vipcli.cli.batch.engines import batch_size_of, check_engine, open_engine_for_batch, weights_of
+    from vipcli.cli.batch.engines import batch_size_of, engine_of, open_engine_for_batch, weights_of
     from vipcli.cli.batch.outputs import outputs_of, write_outputs
     from vipcli.cli.batch.progress import count_items, show_progress
     from vipcli.cli.batch.stopping import stoppable
@@ -171,7 +171,6 @@ def batch(
     from vipcli.engine import is_address, open_engine, resolve
 
     settings = load_settings()
-    engine = engine or settings.engine or None
     check_units(coords, box_format)
     if question is not None and not question.strip():
         raise UsageError("--question: it is empty")
@@ -191,9 +190,9 @@ def batch(
     options = answer_options(
         settings, fit, max_new_tokens=max_new_tokens, temperature=temperature, top_p=top_p, seed=seed
     )
-    check_engine(engine, workers, ray_address)
-    on_ray = engine == "ray"
-    name = (None if on_ray else engine) or model or settings.model
+    found = engine_of(engine, model, settings, workers, ray_address)
+    on_ray = found == "ray"
+    name = (None if on_ray else found) or model or settings.model
     if only_show:
         return dry_run(source, sample, name, style, options, tags=tags, strict=strict)
     outputs = outputs_of(output, html, annotated, source)
@@ -202,9 +201,9 @@ def batch(
     placing: dict[str, Any] = {flag: value for flag, value in flags.items() if value is not None}
     usual = {"device": settings.device, "dtype": settings.dtype}
     with stoppable() as stopped:
-        server = open_engine(name, model=model if engine else None, **placing) if is_address(name) else None
+        server = open_engine(name, model=model if model != name else None, **placing) if is_address(name) else None
         job = {"model": server.name if server else resolve(name).name, "weights": weights_of(name)}
-        settled = {**style, **options, "tags": tags, "dtype": dtype or settings.dtype}
+        settled = {**style, **options, "tags": tags, "dtype": dtype or settings.dtype, "load_in": load_in}
         job |= {key: str(value) for key, value in settled.items()}
         journal = Journal(outputs.journal, job)
         journal.check()
@@ -212,6 +211,7 @@ def batch(
         with Workers(min(8, cores())) as pool:  # they start while the model is loaded
             facts = Facts(fit=options["fit"], tags=tags, strict=strict)
             if on_ray:
+                say_tiny(name, job["model"] == "tiny", quiet=quiet)
                 asking = {"at_once": at_once, "options": options, **style}
                 work = Work(job["model"] if name == "auto" else name, {**usual, **placing}, facts, asking)
                 asked = run_on_ray(
@@ -229,6 +229,8 @@ def batch(
             try:
                 with journal, closing(asked):
                     failed = show_progress(asked, lambda: count_items(source, sample), outputs.journal, quiet=quiet)
+                    if not journal.rows:  # of annotations that isn't known before
+                        raise UsageError(f"{quote(source.name)} holds nothing to ask about")
                     write_outputs(source, outputs, sample, pool, facts, about, quote_formulas)
             except KeyboardInterrupt:
                 file = quote(str(outputs.journal))

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 import warnings
 from typing import TYPE_CHECKING, Any
 
 from vipcli.cli import console
-from vipcli.errors import UsageError, VipError
+from vipcli.cli.inputs import temporary_picture
+from vipcli.errors import UsageError, VipError, quote
 
 if TYPE_CHECKING:
     from vipcli.batch import Facts, Item, Source
@@ -33,7 +32,7 @@ def dry_run(
     from vipcli.engine import is_address, outline, resolve
 
     if is_address(name):
-        raise UsageError("--dry-run shows what a model of this machine gets: leave --engine out")
+        raise UsageError(f"--dry-run shows what a model of this machine gets, and {quote(name)} is a server")
     model = outline(resolve(name))
     facts = Facts(model.side, model.patch, options["fit"], model.special_tokens, tags, strict)
     shown = failed = 0
@@ -69,7 +68,6 @@ def _show(item: Item, facts: Facts) -> None:
     if console.can_preview():
         console.preview(marked.picture)
         return
-    handle, path = tempfile.mkstemp(prefix="vip-", suffix=".png")
-    os.close(handle)
+    path = temporary_picture("--dry-run")
     marked.save(path)
     console.line(f"  {path}")

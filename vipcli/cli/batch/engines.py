@@ -4,30 +4,46 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from vipcli.cli.inputs import open_model
+from vipcli.cli.inputs import open_model, say_tiny, server_address
 from vipcli.engine import is_address
 from vipcli.errors import UsageError, quote
 
 if TYPE_CHECKING:
     from vipcli.batch import Fleet
+    from vipcli.config import Settings
     from vipcli.engine import Engine
 
-__all__ = ["batch_size_of", "check_engine", "open_engine_for_batch", "weights_of"]
+__all__ = ["batch_size_of", "check_workers", "engine_of", "open_engine_for_batch", "weights_of"]
 
 _MOST = 256  # processes, or actors
 
 
-def check_engine(engine: str | None, workers: int | None, ray_address: str | None) -> None:
-    """Raise a `UsageError` for an ``--engine`` that isn't one, and for flags that don't go with it."""
-    is_server = engine is not None and is_address(engine)
-    if engine not in (None, "ray") and not is_server:
-        raise UsageError("--engine: use ray, or the http(s):// address of a server")
+def engine_of(
+    engine: str | None, model: str | None, settings: Settings, workers: int | None, ray_address: str | None
+) -> str | None:
+    """What answers, by the flags or the settings: ``ray``, the address of a server, or None for a model of here.
+
+    Raises `UsageError` for an engine that isn't one, and for flags that don't go with it.
+    """
+    named = engine or (None if is_address(model or "") else settings.engine) or None
+    if named is not None and named != "ray" and not is_address(named):
+        where = "--engine" if engine else "VIP_ENGINE"
+        raise UsageError(f"{where} {quote(named)}: use ray, or the http(s):// address of a server")
+    if named == "ray" and is_address(model or settings.model):
+        raise UsageError("a Ray cluster runs models itself, and here the model is the address of a server")
+    found = named if named == "ray" else server_address(engine, model, settings)
+    check_workers(workers, None if found == "ray" else found)
+    if ray_address is not None and found != "ray":
+        raise UsageError("--ray-address goes with --engine ray")
+    return found
+
+
+def check_workers(workers: int | None, server: str | None) -> None:
+    """Raise a `UsageError` where so many processes can't be, or the address of a `server` stands in their place."""
     if workers is not None and not 1 <= workers <= _MOST:
         raise UsageError(f"--workers {workers}: use a number from 1 to {_MOST}")
-    if workers is not None and is_server:
+    if workers is not None and server is not None:
         raise UsageError("--workers is for models that vip runs; a server has chosen for itself")
-    if ray_address is not None and engine != "ray":
-        raise UsageError("--ray-address goes with --engine ray")
 
 
 def open_engine_for_batch(
@@ -42,6 +58,7 @@ def open_engine_for_batch(
     if placing.get("device_map") is not None:
         raise UsageError("--device-map spreads one model over the GPUs: leave --workers out")
     model = resolve(name)
+    say_tiny(name, model.name == "tiny", quiet=quiet)
     return Fleet.of(model, model.name if name == "auto" else name, workers, **placing)
 
 

@@ -45,9 +45,16 @@ def outputs_of(output: str | None, html: str | None, annotated: str | None, sour
         Path(html) if html else None,
         Path(annotated) if annotated else None,
     )
+    given = [one for one in (found.journal, found.table, found.html, found.annotated) if one is not None]
+    for one in given:
+        try:
+            os.lstat(one)
+        except (FileNotFoundError, NotADirectoryError):
+            pass
+        except OSError as error:  # a name that is too long, a folder that may not be entered
+            raise UsageError(f"{quote(str(one), 100)}: can't be written: {error.strerror}") from None
     if found.annotated is not None:
         can_annotate(source, found.annotated)
-    given = [one for one in (found.journal, found.table, found.html, found.annotated) if one is not None]
     for number, one in enumerate(given):
         if one.is_dir() and one is not found.annotated:
             raise UsageError(f"{quote(str(one))}: is a folder; name a file in it")

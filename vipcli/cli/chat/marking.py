@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import os
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
 from vipcli.cli import console
 from vipcli.cli.chat.state import Chat, described, replacing, typed_path
-from vipcli.cli.inputs import keep_masks, refuse_to_overwrite
-from vipcli.errors import PictureError, UsageError, quote
+from vipcli.cli.inputs import keep_masks, refuse_to_overwrite, temporary_picture
+from vipcli.errors import UsageError, quote
 from vipcli.images import open_picture
 from vipcli.markers import named, parse
 
@@ -80,7 +79,7 @@ def show(chat: Chat, _: str) -> None:
     if chat.redraw and console.can_preview():
         console.preview(marked.picture)
         return
-    path = chat.shown or _temporary()
+    path = chat.shown or temporary_picture("/show")
     try:
         marked.save(path)
     except BaseException:
@@ -90,15 +89,6 @@ def show(chat: Chat, _: str) -> None:
         raise
     chat.shown = path
     console.line(path)
-
-
-def _temporary() -> str:
-    try:
-        handle, path = tempfile.mkstemp(prefix="vip-", suffix=".png")
-        os.close(handle)
-    except OSError as error:  # the disk is full, or there is no folder for such files
-        raise PictureError(f"/show: the picture can't be saved: {quote(error.strerror or str(error))}") from error
-    return path
 
 
 def save(chat: Chat, text: str) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vipcli.cli import console
-from vipcli.cli.batch.engines import batch_size_of, check_engine, open_engine_for_batch, weights_of
+from vipcli.cli.batch.engines import batch_size_of, check_workers, open_engine_for_batch, weights_of
 from vipcli.cli.batch.progress import show_progress
 from vipcli.cli.batch.stopping import stoppable
 from vipcli.cli.eval.judged import Judging, check_judging
@@ -49,7 +49,7 @@ def ask_plan(
     settings = load_settings()
     at_once = batch_size_of(answerer.batch_size)
     server = server_address(answerer.engine, answerer.model, settings)
-    check_engine(server, answerer.workers, None)
+    check_workers(answerer.workers, server)
     style: dict[str, Any] = {
         "system": answerer.system,
         "prompt_style": prompt_style_of(settings, answerer.prompt_style),
@@ -77,6 +77,7 @@ def ask_plan(
             "model": remote.name if remote else resolve(name).name,
             "weights": weights_of(name),
             "dtype": given.get("dtype") or settings.dtype,
+            "load_in": given.get("load_in"),
             **style,
         }
         job = {key: str(value) for key, value in what.items()}
@@ -95,6 +96,7 @@ def ask_plan(
                     failed = show_progress(asked, rules.total, path, quiet=quiet)
                     lines = list(scored(plan, path))
                     about = {**what, **options, **_placed(server, answerer, {**usual, **given})}
+                    about |= {"prompt": "answers.jsonl has the prompt of every question", "temperature": 0.0}
                     unjudged = write_all(plan, lines, judging, output, pool, facts, about, quiet=quiet)
             except KeyboardInterrupt:
                 where = quote(str(output))

@@ -23,6 +23,9 @@ from vipcli.errors import UsageError
 __all__ = ["add_to", "evaluate"]
 
 _TASK, _SCORING, _OUTPUT = "Task", "Scoring", "Output"
+_OF_ANSWERING = frozenset(
+    ("model", "engine", "workers", "device", "dtype", "device_map", "load_in", "batch_size", "system", "prompt_style")
+)
 
 
 def add_to(app: typer.Typer) -> None:
@@ -31,6 +34,7 @@ def add_to(app: typer.Typer) -> None:
 
 
 def evaluate(
+    ctx: typer.Context,
     task: Annotated[
         str | None,
         typer.Argument(metavar="TASK", help="A task, or a .jsonl file of questions with answers", show_default=False),
@@ -126,9 +130,12 @@ def evaluate(
     if output == "":  # as a path that is the current folder
         raise UsageError("--output: the path is empty")
     folder = None if output is None else Path(output)
+    sources = {name: ctx.get_parameter_source(name) for name in ctx.params}
+    given = [name for name, source in sources.items() if source is not None and source.name == "COMMANDLINE"]
     if compare is not None:
-        if task is not None:
-            raise UsageError("--compare A B goes alone: it reads two RESULTS folders of vip eval")
+        if beside := [name for name in given if name not in ("compare", "output", "quiet", "verbose")]:
+            other = "TASK" if beside[0] == "task" else _flag(beside[0])
+            raise UsageError(f"--compare A B goes alone: it reads two RESULTS folders of vip eval; leave {other} out")
         return show_comparison(*compare, folder)
     if task is None:
         raise UsageError("no task: name one, like vip eval synthetic -o results/ (see vip eval --help)")
@@ -137,9 +144,15 @@ def evaluate(
     plan = plan_of(task, data, split, limit, style, max_new_tokens, styles=styles, control=control)
     judging = judging_of(judge, judge_model, judge_runs)
     if score is not None:
+        if beside := [name for name in given if name in _OF_ANSWERING]:
+            raise UsageError(f"--score: nothing is asked, since the answers are there; leave {_flag(beside[0])} out")
         return score_given(plan, score, judging, folder, quiet=quiet)
     from vipcli.cli.eval.asking import Answerer, ask_plan
 
     placing = {"device": device, "dtype": dtype, "device_map": device_map, "load_in": load_in}
     answerer = Answerer(model, engine, workers, placing, batch_size, system, prompt_style)
     return ask_plan(plan, answerer, judging, folder, quiet=quiet, verbose=verbose)
+
+
+def _flag(name: str) -> str:
+    return f"--{name.replace('_', '-')}"

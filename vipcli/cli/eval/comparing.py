@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from vipcli.cli.eval.outputs import show_tables
 from vipcli.cli.inputs import make_folder
-from vipcli.errors import UsageError, quote
+from vipcli.errors import OutputError, UsageError, quote
 
 __all__ = ["show_comparison"]
 
@@ -17,12 +18,17 @@ def show_comparison(a: Path, b: Path, output: Path | None) -> int:
     from vipcli.evaluation.tables import comparison_tables
     from vipcli.evaluation.writing import write_comparison
 
-    names = (a.name, b.name) if a.name != b.name else (str(a), str(b))
+    last = (os.path.basename(os.path.abspath(a)), os.path.basename(os.path.abspath(b)))  # of "." too
+    names = last if last[0] != last[1] else (str(a), str(b))
     found = compare(read_lines(_lines_of(a)), read_lines(_lines_of(b)), a=names[0], b=names[1])
     if output is not None:
         make_folder("--output", output)
-        write_comparison(output, found)
     show_tables(comparison_tables(found))
+    if output is not None:
+        try:
+            write_comparison(output, found)
+        except OSError as error:
+            raise OutputError(f"{quote(str(output))} can't be written: {error.strerror}") from error
     return 0
 
 

@@ -65,8 +65,6 @@ def write_all(
         "control": plan.control,
         "styles": [style.name for style in plan.styles],
         "limit": plan.reading.limit,
-        "prompt": "answers.jsonl has the prompt of every question",
-        "temperature": 0.0,
         "intervals": {"resamples": RESAMPLES, "seed": SEED},
     }
     run = {name: _without_key(fact) if isinstance(fact, str) else fact for name, fact in run.items()}

@@ -16,6 +16,7 @@ import os
 import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from decimal import Decimal
 from functools import lru_cache
 from pathlib import Path
 from string import ascii_uppercase
@@ -116,7 +117,8 @@ def _truth(rule: Rule, answer: object, choices: tuple[str, ...]) -> str:
     answers = answer if isinstance(answer, list) else [answer]
     if not answers or not all(isinstance(one, str | int | float) and not isinstance(one, bool) for one in answers):
         raise UsageError(f"its answer must be a text, a number or a list of them, got {shown(answer)}")
-    texts = [" ".join((f"{one:.15g}" if isinstance(one, float) else str(one)).split()) for one in answers]
+    plain = (f"{Decimal(f'{one:.15g}'):f}" if isinstance(one, float) else str(one) for one in answers)
+    texts = [" ".join(text.split()) for text in plain]
     if not all(texts):
         raise UsageError("its answer is empty")
     if rule == "letter":

@@ -19,11 +19,13 @@ if TYPE_CHECKING:
     from vipcli.markers.formats.values import Problem as Problem
     from vipcli.markers.formats.values import Region as Region
     from vipcli.markers.formats.values import Rle as Rle
+    from vipcli.markers.formats.writing import check_folder as check_folder
 
 __getattr__, __all__ = door(
     __name__,
     {
         "table": ("FORMATS", "recognise"),
         "values": ("AnnotatedPicture", "Answers", "Format", "Problem", "Region", "Rle"),
+        "writing": ("check_folder",),
     },
 )

@@ -19,6 +19,7 @@ _FORBIDDEN = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff
 _ATTRIBUTE = re.compile(rb"""\s+([^\s=]+)\s*=\s*(?:"[^"]*"|'[^']*')""")
 _QUOTED_OR_END = re.compile(rb"""["'>]""")
 _DEEPEST = 100
+_NO_CHARSETS = ("punycode", "idna")  # of Python's, and they take a time that grows with the square of the length
 
 
 @dataclass
@@ -77,6 +78,8 @@ def parse_xml(data: bytes) -> Document:
     """Read XML. Raises `UsageError` where it isn't whole, has a document type or is nested absurdly."""
     encoding = _encoding(data)
     try:
+        if codecs.lookup(encoding).name in _NO_CHARSETS:
+            raise LookupError(encoding)
         utf8 = data.decode(encoding).encode("utf-8")
     except (UnicodeError, LookupError):
         raise UsageError(f"isn't text in the encoding {encoding}") from None

@@ -12,7 +12,7 @@ from typing import Any
 from vipcli.errors import UsageError, quote
 from vipcli.files import write_whole
 
-__all__ = ["dump_json", "write_copy", "write_folder"]
+__all__ = ["check_folder", "dump_json", "write_copy", "write_folder"]
 
 
 def dump_json(value: Any, original: bytes) -> bytes:
@@ -34,16 +34,30 @@ def write_copy(data: bytes, source: Path, output: Path) -> None:
     write_whole(data, output)
 
 
+def check_folder(source: Path, output: Path) -> None:
+    """Raise `UsageError` where a copy of the folder `source` can't take the place of `output`.
+
+    It can where nothing is there, or an earlier copy alone: folders, and files that `source` has in the same places.
+    """
+    if not os.path.lexists(output):
+        return
+    if os.path.isdir(output) and not os.path.islink(output) and not os.path.samefile(source, output):
+        inside = (Path(folder, name) for folder, _, names in os.walk(output) for name in names)
+        if all(os.path.isfile(source / one.relative_to(output)) for one in inside):
+            return
+    raise UsageError(f"{quote(str(output))}: is there already, and no copy alone; give the name of a new folder")
+
+
 def write_folder(source: Path, files: Iterable[Path], changed: Callable[[Path], bytes], output: Path) -> None:
     """Write what `changed` makes of each of `files` below `source` to the same place below `output`.
 
-    A file for which it raises `UsageError` is copied as it is. Raises `UsageError` where `output` exists and isn't an
-    empty folder; after an error nothing is left.
+    A file for which it raises `UsageError` is copied as it is. Raises `UsageError` as `check_folder` does; after an
+    error nothing is left, but for an earlier copy.
     """
-    if os.path.lexists(output) and (not os.path.isdir(output) or any(output.iterdir())):
-        raise UsageError(f"{quote(str(output))}: is there already; give the name of a new folder")
+    check_folder(source, output)
     target = Path(os.path.abspath(output))
     temporary = target.parent / f".vip-{os.urandom(8).hex()}.tmp"
+    earlier = temporary.with_suffix(".old")
     try:
         for file in files:
             try:
@@ -55,7 +69,10 @@ def write_folder(source: Path, files: Iterable[Path], changed: Callable[[Path], 
             place.write_bytes(data)
         temporary.mkdir(exist_ok=True)
         if os.path.isdir(target):
-            target.rmdir()
+            os.replace(target, earlier)
         os.replace(temporary, target)
     finally:
-        shutil.rmtree(temporary, ignore_errors=True)  # it is gone where all went well
+        if os.path.isdir(earlier) and not os.path.lexists(target):
+            os.replace(earlier, target)
+        for folder in (temporary, earlier):  # the first is gone where all went well
+            shutil.rmtree(folder, ignore_errors=True)

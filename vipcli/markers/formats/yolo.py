@@ -103,6 +103,8 @@ def _from_yaml(file: Path) -> _Dataset:
                 places.append(_place(root, place))
     if not places:
         places = [_pictures_beside(root)]
+    elif not any(_is_there(place) for place in places):
+        raise UsageError(f"{quote(str(file))}: none of its splits is there; the first would be {quote(str(places[0]))}")
     return _Dataset(root, tuple(dict.fromkeys(places)), _named(config.get("names"), file), _pose(config))
 
 
@@ -144,8 +146,12 @@ def _pose(config: dict[str, Any]) -> int | None:
 def _place(root: Path, place: str) -> Path:
     """A split's folder or list; Roboflow writes ``../train/images`` for the ``train/images`` beside its data.yaml."""
     given = root / place
-    there = os.path.exists(given) or os.path.exists(_mirrored(given / "_", "images", "labels").parent)
-    return given if there else root / place.removeprefix("../")
+    return given if _is_there(given) else root / place.removeprefix("../")
+
+
+def _is_there(place: Path) -> bool:
+    """Whether there are pictures, or labels for them."""
+    return os.path.exists(place) or os.path.exists(_mirrored(place / "_", "images", "labels").parent)
 
 
 def _pictures_beside(folder: Path) -> Path:
