@@ -141,6 +141,11 @@ def test_without_a_home_there_is_no_history(monkeypatch):
     assert history_file() is None
 
 
+def test_a_projects_file_that_was_named_is_the_users(project: Path) -> None:
+    (project / "vip.toml").write_text('engine = "http://127.0.0.1:9"\n')
+    assert settings(project, project / "vip.toml").engine == "http://127.0.0.1:9"
+
+
 def test_a_settings_file_that_was_named_must_be_there(project: Path, tmp_path: Path) -> None:
     for named in (tmp_path / "none.toml", tmp_path):
         with pytest.raises(UsageError, match=r"^VIP_CONFIG names .*, which is no file$"):

@@ -71,6 +71,12 @@ def test_a_missing_folder_is_an_oserror_for_the_caller_to_put_into_words(tmp_pat
         pytest.fail("the block ran")
 
 
+def test_a_file_stays_as_private_as_it_was(tmp_path):
+    (tmp_path / "a.txt").touch(0o600)
+    write_whole(b"data", tmp_path / "a.txt")
+    assert (tmp_path / "a.txt").stat().st_mode & 0o777 == 0o600
+
+
 def test_whole_data_goes_through_a_link_to_the_file_it_points_at(tmp_path):
     (tmp_path / "link").symlink_to("real")
     write_whole(memoryview(b"data"), tmp_path / "link")

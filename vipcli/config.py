@@ -49,7 +49,10 @@ def load_settings(folder: Path | None = None, environment: Mapping[str, str] | N
     named = environment.get("VIP_CONFIG")
     if named and not os.path.isfile(named):
         raise UsageError(f"VIP_CONFIG names {quote(named)}, which is no file")
-    for file, is_project in ((user_file(environment), False), (_project_file(folder), True)):
+    own, projects = user_file(environment), _project_file(folder)
+    if own is not None and projects is not None and own.is_file() and own.samefile(projects):
+        projects = None  # VIP_CONFIG names it: it is the user's
+    for file, is_project in ((own, False), (projects, True)):
         if file is not None and os.path.isfile(file):
             given = _read(file, known)
             if is_project:

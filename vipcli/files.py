@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 from collections.abc import Iterator
 from typing import BinaryIO
 
@@ -36,6 +37,8 @@ def whole_file(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     temporary = os.path.join(os.path.dirname(target), f".vip-{os.urandom(8).hex()}.tmp")
     try:
         with open(temporary, "xb") as file:
+            with contextlib.suppress(OSError):  # what others may not read now, they may not read then
+                shutil.copymode(target, temporary)
             yield file
             file.flush()
             os.fsync(file.fileno())

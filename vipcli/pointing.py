@@ -117,8 +117,9 @@ def request_for(marked: Marked | None, prompt: str, engine: Engine, **options: A
 
     picture = None if marked is None else marked.picture
     request = Request(picture, prompt, stop=stop_texts(prompt), **options)
-    if marked is not None and engine.side is not None:
-        warn_if_unseen(marked.markers, marked.size, frame(marked.size, engine.side, request.fit), engine.patch)
+    if marked is not None:
+        square = None if engine.side is None else frame(marked.size, engine.side, request.fit)
+        warn_if_unseen(marked.markers, marked.size, square, engine.patch)
     return request
 
 

@@ -400,7 +400,8 @@ def test_free_memory_minds_a_containers_limit_but_not_the_files_it_has_read(tmp_
 
 
 def test_running_out_while_loading_is_one_sentence(checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for error in (MemoryError(), torch.OutOfMemoryError("CUDA out of memory.\nTried ...")):
+    of_cpu = RuntimeError("[enforce fail at alloc_cpu.cpp:130] err == 0. DefaultCPUAllocator: can't allocate memory")
+    for error in (MemoryError(), of_cpu, torch.OutOfMemoryError("CUDA out of memory.\nTried ...")):
 
         def fail(*_: Any, error: Exception = error, **__: Any) -> None:
             raise error

@@ -154,6 +154,7 @@ def test_a_truncated_file_is_never_half_a_picture(png, monkeypatch):
         (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "is HEIC, which Pillow can't read; convert it to PNG or JPEG first"),
         (b"%PDF-1.7\n%\xe2\xe3", "is a PDF, which Pillow can't read; convert it to PNG or JPEG first"),
         (b"\0\0\0\x18ftypmp42\0\0\0\0mp42isom", "is a video; extract the frame"),
+        (b"\0\0\0\x1cftypavif\0\0\0\0mif1avifmiaf", "the file is damaged or cut off"),
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:1\n", "is a Git LFS pointer"),
         (b"\x89PNG\r\n\x1a\nrubbish", "the file is damaged or cut off"),
         (b"\0\1\2\3" * 100, "isn't a picture that Pillow can read safely; convert it to PNG or JPEG first"),

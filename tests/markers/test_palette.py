@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -70,6 +71,13 @@ def test_nor_when_it_is_a_colour_of_the_palette_and_twenty_are_wanted(background
         assert min(apart(color.rgb, ground) for color in colors) > 40
         assert len({color.name for color in colors}) == 20, "never two alike of one shape"
         assert min(apart(one.rgb, other.rgb) for one, other in itertools.combinations(colors, 2)) > 35
+
+
+def test_where_all_colours_are_used_those_that_were_least_come_again() -> None:
+    grey = flat((128, 128, 128))
+    colors = [color.name for color in colors_of(assign(grey, [ONE_OF_EACH[0]] * 60))]
+    counts = Counter(colors)
+    assert max(counts.values()) - min(counts.values()) <= 1
 
 
 def test_the_trained_colours_come_first() -> None:

@@ -142,6 +142,13 @@ def test_two_of_one_shape_and_colour_look_alike() -> None:
     assert warned([here, Box(200, 10, 300, 100, color=BLUE), Point(50, 50, color=RED)], (400, 300)) == []
 
 
+def test_where_a_model_takes_any_shape_all_is_seen_and_what_looks_alike_is_still_said() -> None:
+    tiny = Box(10, 10, 11, 11, color=RED)
+    with pytest.warns(VipWarning, match="look alike") as caught:
+        warn_if_unseen([tiny, Box(200, 10, 201, 11, color=RED)], (4000, 3000), None, PATCH)
+    assert len(caught) == 1
+
+
 def test_tags_look_alike_only_where_they_show_the_same() -> None:
     assert warned([Tag(50, 50, color=RED), Tag(90, 90, color=RED)], (400, 300)) == []
 

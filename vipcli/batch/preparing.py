@@ -97,9 +97,9 @@ def as_seen(marked_picture: Callable[[], Marked], question: str, facts: Facts) -
         marked = marked_picture()
         asked = expand(neutralise(question.strip(), facts.special_tokens), named(marked.markers))
         picture = marked.picture
+        square = None if facts.side is None else frame(marked.size, facts.side, facts.fit)
+        warn_if_unseen(marked.markers, marked.size, square, facts.patch)
         if facts.side is not None:
-            where = frame(marked.size, facts.side, facts.fit)
-            warn_if_unseen(marked.markers, marked.size, where, facts.patch)
             picture = fit(picture, facts.side, facts.fit).picture
     if doubts and facts.strict:
         raise MarkerError(f"{doubts[0]} (--strict)")

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from vipcli.engine.checkpoint import weigh as weigh
     from vipcli.engine.devices import choose_device as choose_device
     from vipcli.engine.devices import choose_dtype as choose_dtype
+    from vipcli.engine.devices import is_out_of_memory as is_out_of_memory
     from vipcli.engine.loading import Outline as Outline
     from vipcli.engine.loading import outline as outline
     from vipcli.engine.local import LocalEngine as LocalEngine
@@ -59,7 +60,7 @@ __getattr__, _heavy = door(
     __name__,
     {
         "checkpoint": ("check_complete", "is_llava", "load_processor", "model_class", "read_config", "weigh"),
-        "devices": ("choose_device", "choose_dtype"),
+        "devices": ("choose_device", "choose_dtype", "is_out_of_memory"),
         "loading": ("Outline", "outline"),
         "local": ("LocalEngine",),
         "packing": ("pack",),

@@ -20,7 +20,7 @@ import torch
 
 from vipcli.engine.ahead import Ahead, looking_ahead
 from vipcli.engine.decode import Writing, overflow, picked, sampler
-from vipcli.engine.devices import free_memory
+from vipcli.engine.devices import free_memory, is_out_of_memory
 from vipcli.engine.protocol import Answer, Feed, Job, Result
 from vipcli.engine.readers import Look, Prompt, embed
 from vipcli.engine.slots import Slots
@@ -72,7 +72,7 @@ def _answer_together(engine: LocalEngine, ahead: Ahead | None, feed: Feed, most:
             else:
                 done = batch.step()
         except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
-            if not _is_memory(error):
+            if not is_out_of_memory(error):
                 raise
             crowd = [*batch.rows, *waiting]
             batch, waiting = _Batch(engine, ahead), deque()
@@ -105,11 +105,6 @@ def rows_that_fit(engine: LocalEngine) -> int:
     assert engine.text is not None
     row = Slots.bytes_per_token(engine.text) * min(engine.context or 2048, 2048)
     return int(max(1, min(_MOST, free_memory(engine.text.device) // 2 // row)))
-
-
-def _is_memory(error: BaseException) -> bool:
-    """Whether memory ran out; on the CPU torch says so in a sentence alone."""
-    return isinstance(error, torch.OutOfMemoryError | MemoryError) or "allocate memory" in str(error)
 
 
 @dataclass(eq=False)

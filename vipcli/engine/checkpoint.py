@@ -17,6 +17,7 @@ import torch
 import transformers
 
 from vipcli.engine.catalog import WEIGHT_INDEX, Model, weight_files
+from vipcli.engine.devices import is_out_of_memory
 from vipcli.errors import ModelError, VipError, quote
 
 __all__ = [
@@ -164,10 +165,9 @@ def in_one_sentence(name: str, device: torch.device, failed: str) -> Iterator[No
         yield
     except VipError:
         raise
-    except (torch.OutOfMemoryError, MemoryError) as error:
-        full = "cpu" if isinstance(error, MemoryError) else device.type
-        raise ModelError(
-            f"{quote(name)}: out of memory on {full}; try --load-in 4bit, --device-map auto or a smaller model"
-        ) from error
     except Exception as error:
+        if is_out_of_memory(error):
+            full = device.type if isinstance(error, torch.OutOfMemoryError) else "cpu"
+            advice = "try --load-in 4bit, --device-map auto or a smaller model"
+            raise ModelError(f"{quote(name)}: out of memory on {full}; {advice}") from error
         raise ModelError(f"{quote(name)} {failed}: {first_line(error)}") from error

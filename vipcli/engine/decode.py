@@ -83,7 +83,7 @@ def picked(logits: torch.Tensor, picks: Sequence[Callable[[torch.Tensor], torch.
         ids = torch.cat([pick(row[None]) for pick, row in zip(picks, numbers, strict=True)])
     # The one moment that waits for the device: streaming needs the number, and overflow shows as the largest logit.
     largest = logits.amax(dim=1)  # no number, where one of them is none
-    chosen, heights = torch.stack([ids.double(), largest.double()]).tolist()
+    chosen, heights = torch.stack([ids.float(), largest.float()]).tolist()  # exact to 2^24; MPS has no float64
     return [None if math.isnan(height) else int(one) for one, height in zip(chosen, heights, strict=True)]
 
 

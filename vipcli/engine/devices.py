@@ -11,7 +11,7 @@ import torch
 
 from vipcli.errors import ModelError, UsageError, quote
 
-__all__ = ["Placement", "choose_device", "choose_dtype", "free_memory", "place"]
+__all__ = ["Placement", "choose_device", "choose_dtype", "free_memory", "is_out_of_memory", "place"]
 
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 # What loading converts, by safetensors' names.
@@ -77,6 +77,11 @@ def choose_dtype(name: str, device: torch.device, weights: int) -> torch.dtype:
     if device.type == "mps":
         return torch.float16
     return torch.bfloat16 if weights >= _MEASURE_FROM and _cpu_is_fast_in_bf16() else torch.float32
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether memory ran out; on the CPU torch says so in a sentence alone."""
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or "allocate memory" in str(error)
 
 
 def free_memory(device: torch.device) -> int:

@@ -26,7 +26,7 @@ class Step:
 
     def __init__(self, text: LlamaText, memory: Memory) -> None:
         self._text, self._keys, self._values = text, memory.keys, memory.values
-        self._angles = text.angles  # a recording reads them where they lie, also when the text model has longer ones
+        self._angles = text.angles
         self._inputs = torch.zeros(2, dtype=torch.long, device=text.device)  # the token and its position
         self._places = torch.arange(memory.keys[0].shape[2], device=text.device)
         self._taken = 0
@@ -47,6 +47,7 @@ class Step:
 
     def _record(self) -> None:
         before = self._text.tokens_read
+        self._angles = self._text.angles  # read where they lie, also when the text model has longer ones later
         try:
             graph = torch.cuda.CUDAGraph()
             # Other threads may use the GPU meanwhile. Kernels can't be loaded now, but all have been used before.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from threading import Lock
@@ -101,11 +102,15 @@ class Eyes:
 
     def __init__(self, model: Any, pixels: Callable[[list[Any]], torch.Tensor]) -> None:
         self._model, self._pixels = model, pixels
-        config = model.config.vision_config
-        patches = _TOGETHER_ON_CPU if model.device.type == "cpu" else _TOGETHER
-        self.together = max(1, patches // (config.image_size // config.patch_size) ** 2)
         self._kept: OrderedDict[bytes, torch.Tensor] = OrderedDict()
         self._lock = Lock()
+
+    @functools.cached_property
+    def together(self) -> int:
+        """See above; of a tower that isn't a LLaVA's nobody asks."""
+        config = self._model.config.vision_config
+        patches = _TOGETHER_ON_CPU if self._model.device.type == "cpu" else _TOGETHER
+        return max(1, patches // (config.image_size // config.patch_size) ** 2)
 
     def look(self, squares: Mapping[bytes, Any]) -> dict[bytes, torch.Tensor]:
         """The features of pictures by their digests: (patches, width of the text model) each."""

@@ -7,7 +7,10 @@ import re
 from vipcli.images.reasons import CONVERT
 
 _KNOWN_BYTES = (  # the first of these that its first bytes match
-    (rb"\x89PNG|\xff\xd8\xff|GIF8|BM.{12}|RIFF.{4}WEBP|II\*\0|MM\0\*|8BPS", "the file is damaged or cut off"),
+    (
+        rb"\x89PNG|\xff\xd8\xff|GIF8|BM.{12}|RIFF.{4}WEBP|II\*\0|MM\0\*|8BPS|.{4}ftypavi[fs]",
+        "the file is damaged or cut off",
+    ),
     (rb"%!PS|\xc5\xd0\xd3\xc6", f"is PostScript (EPS), which has to be run like a program; {CONVERT}"),
     (rb"\s*%PDF", f"is a PDF, which Pillow can't read; {CONVERT}"),
     (rb".{4}ftyp(hei[cxms]|hev[cm]|mif1|msf1)", f"is HEIC, which Pillow can't read; {CONVERT}"),

@@ -5,6 +5,7 @@ The nine names and values are those of `llava/visual_prompt_generator.py` in mu-
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -107,13 +108,15 @@ def _choice(others: Sequence[Marker], kind: str, under: np.ndarray) -> Color:
     """The colour for a marker of `kind` among `others`, over pixels of the Lab colours `under` (n, 3)."""
     taken = {other.color for other in others if other.color}
     used = {color.name for color in taken}
-    used_by_kind = {other.color.name for other in others if other.color and other.kind == kind}
+    used_by_kind = Counter(other.color.name for other in others if other.color and other.kind == kind)
+    every = (*TRAINED, *_SPARE)
+    often = {name: used_by_kind[name] for name in every}
     apart = _lab([color.rgb for color in taken])
     tiers = (
         [name for name in TRAINED if name not in used],
         [name for name in TRAINED if name not in used_by_kind],
         [name for name in _SPARE if name not in used_by_kind],
-        [*TRAINED, *_SPARE],
+        [name for name in every if often[name] == min(often.values())],
     )
     for names in filter(None, tiers):
         seen, score = _contrast(names, under, apart)

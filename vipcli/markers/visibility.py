@@ -15,14 +15,14 @@ from vipcli.markers.spec import named
 __all__ = ["warn_if_unseen"]
 
 
-def warn_if_unseen(markers: Sequence[Marker], size: tuple[int, int], frame: Frame, patch: int) -> None:
+def warn_if_unseen(markers: Sequence[Marker], size: tuple[int, int], frame: Frame | None, patch: int) -> None:
     """Warn of markers, or of what they mark, that the model can't see, and of two that look alike.
 
-    frame: where a picture of `size` (width, height) lies in the model's square; patch: side of one of the model's
-    patches, in pixels of that square.
+    frame: where a picture of `size` (width, height) lies in the model's square; None where the model takes any shape,
+    and all is seen. patch: side of one of the model's patches, in pixels of that square.
     """
     for marker in markers:
-        problem = _problem(marker, size, frame, patch)
+        problem = None if frame is None else _problem(marker, size, frame, patch)
         if problem:
             warnings.warn(f"{describe(marker)} {problem}", VipWarning, stacklevel=3)
     seen: dict[tuple, str] = {}

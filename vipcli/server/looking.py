@@ -110,8 +110,8 @@ def _marked(data: bytes, marking: Marking, sight: Sight) -> tuple[Marked, tuple[
             marked = mark(picture, markers, tags=marking.tags)
         except MarkerError as error:
             raise Refusal(400, str(error), param="markers") from error
-        if sight.side is not None:
-            warn_if_unseen(marked.markers, marked.size, frame(marked.size, sight.side, sight.fit), sight.patch)
+        square = None if sight.side is None else frame(marked.size, sight.side, sight.fit)
+        warn_if_unseen(marked.markers, marked.size, square, sight.patch)
     return marked, tuple(doubts)
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from vipcli.engine import is_out_of_memory
 from vipcli.errors import OutputError, UsageError, VipError, quote
 from vipcli.training.adapters import add_adapters
 from vipcli.training.assembling import Prepared, load_heads, load_model
@@ -317,7 +318,7 @@ def _sentence(error: Exception, folder: str) -> str | None:
         return f"{folder} can't be written: {error.strerror}{about}"
     if "DataLoader worker (pid" in text:
         return "a process that draws samples has died, most likely for lack of memory: lower train.workers"
-    if isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in text:
+    if is_out_of_memory(error):
         return (
             "out of memory: lower train.batch and raise train.accumulate as much, set train.gradient_checkpointing = "
             'true, train.precision = "bfloat16" or a shorter train.length, or take stage = "lora"'
