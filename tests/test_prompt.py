@@ -56,9 +56,8 @@ def test_the_second_documented_form_has_the_system_line(engine: LocalEngine) -> 
     assert render(asked, "vip") == documented
     assert render(asked, "vip", engine.template) == documented, "when it is asked for by name"
     assert render(asked) == documented, "or the checkpoint has no template"
-    assert render(asked.answered("A cat.").asked("Which?"), "vip") == (
-        f"{documented} A cat.###Human: Which?###Assistant:"
-    )
+    more = Conversation((Turn(asked.turns[0].question, "A cat."), Turn("Which?")))
+    assert render(more, "vip") == f"{documented} A cat.###Human: Which?###Assistant:"
 
 
 def test_the_authors_own_command_line_writes_a_third_form() -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from vipcli.errors import PromptError, quote
@@ -64,15 +64,6 @@ class Conversation:
     turns: tuple[Turn, ...]
     system: str | None = None
     picture: int | None = 0
-
-    def asked(self, question: str) -> Conversation:
-        """This conversation with one more question."""
-        return replace(self, turns=(*self.turns, Turn(question)))
-
-    def answered(self, answer: str) -> Conversation:
-        """This conversation with the last question answered."""
-        *before, last = self.turns
-        return replace(self, turns=(*before, replace(last, answer=answer)))
 
 
 @dataclass(frozen=True)

@@ -76,6 +76,13 @@ def test_a_server_is_started_asked_listed_and_stopped(vip, tmp_path):
     folder = tmp_path / "run" / "vip"
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
     assert {stat.S_IMODE(file.stat().st_mode) for file in folder.iterdir()} == {0o600}
+    if sys.platform == "linux":  # elsewhere nobody can tell
+        os.kill(pid, signal.SIGSTOP)
+        assert vip(*ASK, "-m", "tiny").stdout == "a mushroom\n", "without it"
+        deaf = vip("serve", "--stop")
+        assert (deaf.returncode, deaf.stdout) == (1, "")
+        assert deaf.stderr == f"vip: tiny is suspended (pid {pid}): kill -CONT {pid}, and once more\n"
+        os.kill(pid, signal.SIGCONT)
     stopped = vip("serve", "--stop")
     assert (stopped.returncode, stopped.stdout) == (0, "")
     assert stopped.stderr == f"vip: tiny has ended (pid {pid})\n"

@@ -106,7 +106,7 @@ def sides_of_config(name: str, device: str, dtype: str) -> Sides:
         model: Any = transformers.VipLlavaForConditionalGeneration(config)
     weights = 4 * sum(parameter.numel() for parameter in model.parameters())
     kind = choose_dtype(dtype, target, weights)
-    # Buffers (positions, angles) hold no random numbers: they are taken from a model whose layers are few.
+    # Buffers (positions, angles) hold no random numbers: they are made anew, below.
     model = model.to(kind).to_empty(device=target)
     generator = torch.Generator(target).manual_seed(0)
     with torch.no_grad():

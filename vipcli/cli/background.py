@@ -34,7 +34,8 @@ def find(model: Model, wanted: Mapping[str, str | None]) -> Running | None:
 
     servers = servers_in(runtime_folder())
     its = identity(model) if servers else None
-    return None if its is None else next((one for one in servers if one.place.fits(its, wanted)), None)
+    fitting = (one for one in servers if its is not None and one.place.fits(its, wanted))
+    return next((one for one in fitting if not one.is_suspended()), None)
 
 
 def start(flags: Mapping[str, Any], *, token: str | None = None, quiet: bool) -> Running:
@@ -82,15 +83,19 @@ def show_running() -> int:
 
 
 def stop_running(*, quiet: bool) -> int:
-    """``--stop``: end every server once it has finished its answers; 1 where there is none."""
+    """``--stop``: end every server once it has finished its answers; 1 where there is none, or one can't hear it."""
     from vipcli.config import runtime_folder
     from vipcli.server.background import servers_in
     from vipcli.server.warm import tell_to_stop
 
     servers = servers_in(runtime_folder())
-    for one in servers:
+    deaf = [one for one in servers if one.is_suspended()]
+    listening = [one for one in servers if one not in deaf]
+    for one in deaf:
+        console.note(f"vip: {one.model} is suspended (pid {one.pid}): kill -CONT {one.pid}, and once more")
+    for one in listening:
         tell_to_stop(one)
-    for one in servers:
+    for one in listening:
         with console.status(f"stopping {one.model}", quiet=quiet):
             while not _has_ended(one.pid):
                 time.sleep(_LOOK_SECONDS)
@@ -98,7 +103,7 @@ def stop_running(*, quiet: bool) -> int:
             console.note(f"vip: {one.model} has ended (pid {one.pid})")
     if not servers:
         console.note("vip: no server is running")
-    return 0 if servers else 1
+    return 0 if listening and not deaf else 1
 
 
 def say_started(server: Running) -> None:

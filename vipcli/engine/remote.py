@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = ["RemoteEngine", "open_remote"]
 
-MAX_ANSWER = 16 * 2**20  # characters
+MAX_ANSWER = 16 * 2**20  # characters of an answer, or bytes of one that comes whole
 _MAX_EVENT = 2**20  # bytes
 
 

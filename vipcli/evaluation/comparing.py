@@ -24,8 +24,8 @@ class Versus:
     heading, name: see `vipcli.evaluation.results.Row`. asked: questions. scored: those that both runs have a score of,
     and only these count in all that follows. a, b: scores, in per cent; None where nothing is scored. difference:
     ``b - a``; interval: of it, 95 %, from drawing pictures. both, only_a, only_b, neither: how many questions which
-    run has right, of captions none. p: the exact McNemar test on only_a and only_b, which takes every question for one
-    of its own, also where several are about one picture.
+    run has right; a caption is right or wrong in no run, so it counts as neither. p: the exact McNemar test on only_a
+    and only_b, which takes every question for one of its own, also where several are about one picture.
     """
 
     heading: str

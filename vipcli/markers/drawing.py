@@ -2,7 +2,7 @@
 
 Each kind is one function that paints the marker in one colour, opaque and anti-aliased. What lies under a marker is
 kept before it is painted and mixed back once afterwards: one alpha blend per marker, and a thin box over a large scan
-costs its line, not its area. To add a kind, add its class in `shapes`, one function and one row here.
+costs its line, not its area. To add a kind, see ``CONTRIBUTING.md``: one function and one row of it are here.
 """
 
 from __future__ import annotations

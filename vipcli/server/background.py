@@ -78,6 +78,14 @@ class Running:
             raise
         return one
 
+    def is_suspended(self) -> bool:
+        """Whether its process is stopped, by Ctrl-Z perhaps: it takes connections and answers none. Linux says it."""
+        try:
+            with open(f"/proc/{self.pid}/stat", "rb") as file:
+                return file.read().rpartition(b")")[2].split()[:1] == [b"T"]
+        except OSError:
+            return False
+
     def is_alive(self) -> bool:
         """Whether anybody listens; what is left of who doesn't is removed."""
         try:

@@ -19,7 +19,7 @@ export class List {
       field.addEventListener("keydown", (event) => {
         if (event.key !== "Enter" && event.key !== "Escape") return;
         event.preventDefault();
-        if (event.key === "Escape") this.#fill();
+        if (event.key === "Escape") this.#forget(field);
         else if (field === this.numbers) this.#retype();
         this.#rows.get(board.selected)?.querySelector("button").focus();
       });
@@ -107,6 +107,13 @@ export class List {
     if (!same) this.#wrong("");
   }
 
+  /** Drop what was typed. */
+  #forget(field) {
+    const { current } = this.board;
+    if (current) field.value = field === this.name ? current.name : coordinates(current);
+    this.#wrong("");
+  }
+
   #rename() {
     const { board, name } = this;
     const wrong = wrongName(name.value.trim(), board.selected, board.markers);
@@ -121,6 +128,7 @@ export class List {
     if (typeof points === "string") return this.#wrong(points, this.numbers);
     this.#wrong("");
     board.replace(withPoints(board.current, points, board.size));
+    numbers.value = coordinates(board.current); // so that leaving the field changes nothing more
     return undefined;
   }
 

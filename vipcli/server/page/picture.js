@@ -75,7 +75,7 @@ async function loaded(blob, name) {
 }
 
 /** The picture as a data: address, which is how it goes to the server. */
-export function dataAddress(blob) {
+function dataAddress(blob) {
   return new Promise((done, failed) => {
     const reader = new FileReader();
     reader.onload = () => done(reader.result);

@@ -42,7 +42,7 @@ export function label(markers, index) {
 /** Why a name can't be used for a marker; undefined where it can. */
 export function wrongName(name, id, markers) {
   if (!name) return undefined;
-  if (!NAME.test(name)) return "Use letters, digits, _ and -, at most 64 of them, beginning with a letter.";
+  if (!NAME.test(name)) return "Use letters, digits, _ and -, at most 64 of them, with no - in front.";
   if (/^\p{N}+$/u.test(name)) return "A number alone is what a marker without a name is called.";
   if (markers.some((other) => other.id !== id && other.name === name)) return "Another marker has this name.";
   return undefined;

@@ -30,7 +30,10 @@ export class Talk extends EventTarget {
     this.box.oninput = () => this.#changed();
     get("#stop").onclick = () => this.#running?.abort();
     get("#forget").onclick = () => this.forget();
-    addEventListener("keydown", (event) => event.key === "Escape" && this.#running?.abort());
+    addEventListener("keydown", (event) => {
+      const elsewhere = event.defaultPrevented || event.isComposing || document.querySelector("dialog[open]");
+      if (event.key === "Escape" && !elsewhere) this.#running?.abort();
+    });
     board.addEventListener("change", () => this.render());
     this.render();
   }
