@@ -197,8 +197,8 @@ def stream_answer(generation: Generation, title: str | None = None, *, redraw: b
             kept = text.rstrip()
             pending = text[len(kept) :]
             if kept:
-                write(kept if begun else f"{head}{kept}")
-                begun = True
+                opening, begun = "" if begun else head, True  # before it is written: Ctrl-C may come in between
+                write(f"{opening}{kept}")
     finally:  # an answer that failed or was interrupted before its first word leaves nothing
         if begun or generation.answer.finish != "interrupted":
             write("\n" if begun else f"{head}\n")

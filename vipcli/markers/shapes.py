@@ -38,9 +38,7 @@ __all__ = [
 
 XY = tuple[float, float]
 
-MAX_COORDINATE = (
-    1_000_000  # beyond any picture but a thin strip; keeps OpenCV's fixed-point numbers in range
-)
+MAX_COORDINATE = 1_000_000  # beyond any picture but a thin strip; keeps OpenCV's fixed-point numbers in range
 MAX_POINTS = 100_000
 
 
