@@ -278,6 +278,21 @@ def test_a_setting_changes_the_next_request_and_default_takes_it_back(about_mead
     assert [(r.temperature, r.seed, r.fit) for r in engine.requests] == [(0.7, 5, "crop"), (0.7, None, "crop")]
 
 
+def test_default_goes_back_to_what_the_session_began_with():
+    session = ChatSession(Scripted(), settings={"temperature": 0.7})
+    session.set("temperature", "0.2")
+    session.set("temperature", "default")
+    assert session.settings == {"temperature": 0.7}
+
+
+def test_retry_of_an_answer_that_still_runs_asks_that_question(about_meadow):
+    session = about_meadow(Scripted())
+    said(session.ask("One?"))
+    next(session.ask("Two?"))
+    said(session.retry())
+    assert [one.question for one in session.exchanges] == ["One?", "Two?"]
+
+
 @pytest.mark.parametrize(
     ("name", "value", "sentence"),
     [

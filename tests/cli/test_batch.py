@@ -132,6 +132,7 @@ CHANGED = {
     "a system line": (["--system", "Hm."], "(system was not set and is Hm.)"),
     "plates": (["--tags"], "(tags was False and is True)"),
     "another type": (["--dtype", "bfloat16"], "(dtype was auto and is bfloat16)"),
+    "fewer bits": (["--load-in", "4bit"], "(load_in was not set and is 4bit)"),
     "another model": (["-m", "{copy}"], "(model was tiny and is "),
 }
 

@@ -8,7 +8,7 @@ import subprocess
 import sys
 
 import pytest
-from engine.scripted_server import Scripted, running
+from engine.scripted_server import Scripted, refuse, running
 
 from vipcli.config import Settings, load_settings
 from vipcli.errors import UsageError
@@ -68,6 +68,12 @@ def test_neither_torch_nor_transformers_is_imported(command, way, server, meadow
     if command == "batch":
         done.stdout = json.loads((tmp_path / "answers.jsonl").read_text().splitlines()[-1])["answer"]
     assert "mushroom" in done.stdout
+
+
+def test_a_picture_that_fails_leaves_no_empty_answer(vip, server, meadow):
+    server.on_ask = refuse(400, "no")
+    done = vip("ask", meadow, meadow, "What?", "--engine", server.url)
+    assert (done.code, done.out, done.err.count("\n")) == (1, "", 2)
 
 
 def test_the_model_flag_names_the_servers_model(vip, server, meadow, monkeypatch):

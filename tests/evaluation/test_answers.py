@@ -97,6 +97,7 @@ NUMBERS = [
     *[("none", 0), ("zero", 0), ("three (3)", 3), ("one", 1), ("There is one.", 1), ("I see one dog", 1)],
     *[(text, None) for text in ("", "many", "dozens of dogs", "3 or 4", "two and three", "two three", "3/4", "12:30")],
     *[(text, None) for text in ("5cm", "1st", "12,34", "1e5", "v1_3", "someone", "weight", "none of the 3")],
+    *[(text, None) for text in ("half a dozen", "two and a half", "4 and a half", "three quarters", "one third")],
     *[(text, None) for text in ("the red one", "this one", "one of them", "the other one is red")],
 ]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 from evaluation.hand import failed, line
@@ -108,6 +109,8 @@ def test_a_question_may_name_other_markers_where_they_are_others():
     found = compare(a, b, a="red", b="blue")
     assert found.restyled == 1
     assert "1 questions are marked otherwise in blue." in to_markdown(comparison_tables(found))
+    other = replace(a[0], markers=(), answer=None, score=None, error="no picture")
+    assert compare(a, [other, line(2)]).restyled == 0, "of what failed no markers are known"
 
 
 def test_it_is_written_as_json_and_markdown():
