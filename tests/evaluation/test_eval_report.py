@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from collections.abc import Iterable
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 
@@ -15,6 +17,7 @@ from PIL import Image
 
 from vipcli.errors import VipError, plain
 from vipcli.evaluation.lines import Line
+from vipcli.evaluation.plots import summary
 from vipcli.evaluation.report import write_report
 from vipcli.evaluation.results import results_of
 from vipcli.evaluation.styles import all_styles
@@ -306,3 +309,16 @@ def test_an_error_among_the_entries_leaves_the_old_page(tmp_path):
         write_report(target, entries(), results_of([], BENCHMARK), title="An evaluation", about={})
     assert target.read_text() == "old"
     assert [Path(path).name for path in tmp_path.iterdir()] == ["eval.html"]
+
+
+def test_bars_and_heat_maps_reach_as_far_as_figures_that_have_no_bound() -> None:
+    """CIDEr of captions: the axis ends at the next fifty, and everything lies on it."""
+    found = results_of(variants(), BENCHMARK)
+    assert found.styles is not None
+    rows = tuple(replace(row, row=replace(row.row, score=105.0 + n % 27)) for n, row in enumerate(found.styles.rows))
+    whole = replace(found.overall, score=120.0, interval=(110.0, 131.0))
+    page = summary(replace(found, rows=(whole,), styles=replace(found.styles, rows=rows)))
+    assert "<i>0</i><i>75</i><i>150</i>" in page
+    assert 'x="0.00%" y="4" width="80.00%"' in page
+    assert max(float(share) for share in re.findall(r'x2?="([\d.]+)%"', page)) < 100
+    assert {int(step) for step in re.findall(r'class="h(\d+)', page)} <= set(range(11))

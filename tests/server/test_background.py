@@ -110,12 +110,14 @@ def test_why_a_server_does_not_start_is_one_sentence(vip, flags, said, code):
     assert vip("serve", "--status").returncode == 1
 
 
-def test_keep_alive_starts_one_for_the_next_calls_which_leaves_when_idle(vip):
+def test_keep_alive_starts_one_for_the_next_calls_which_leaves_when_idle(vip, tmp_path):
     first = vip(*ASK, "-m", "tiny", "--keep-alive", "8s")
     assert (first.stdout, first.stderr) == ("a mushroom\n", "")
     listed = vip("serve", "--status").stdout
     pid = int(re.search(r"pid (\d+)", listed)[1])
     assert "this user's vip ask" in listed
+    (tmp_path / "hub" / "models--llava-hf--vip-llava-7b-hf").mkdir(parents=True)  # half a download: auto is tiny still
+    assert f"in a running server (pid {pid})" in vip(*ASK, "-v").stderr
     assert f"(pid {pid})" in vip(*ASK, "-m", "tiny", "-v").stderr
     wait_for(lambda: not alive(pid), 60)
     assert vip("serve", "--status").returncode == 1
