@@ -179,6 +179,8 @@ def test_markers_are_moved_resized_deleted_and_brought_back(meadow):
 
 
 def test_colour_width_and_name_are_said_of_the_selected_marker_and_of_the_next(meadow):
+    from selenium.webdriver import Keys
+
     meadow.click("[name=color][value=orange]")
     meadow.draw("box", *MUSHROOM)
     meadow.draw("box", (60, 290), (100, 300), (230, 455))
@@ -204,6 +206,12 @@ def test_colour_width_and_name_are_said_of_the_selected_marker_and_of_the_next(m
     numbers.clear()
     numbers.send_keys("10%,10,50%,100\n")
     assert corners(meadow.markers())[1] == (64, 10, 320, 100)
+    numbers.clear()
+    numbers.send_keys("1,2,3,4" + Keys.ESCAPE)
+    assert corners(meadow.markers())[1] == (64, 10, 320, 100), "Escape drops what was typed"
+    before = corners(meadow.markers())
+    meadow.click("#undo")
+    assert corners(meadow.markers()) != before, "and Enter was one change"
 
 
 def test_a_mask_is_painted_in_several_strokes_and_erased(meadow):
