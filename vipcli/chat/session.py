@@ -100,7 +100,7 @@ class ChatSession:
     _undone: list[View] = field(default_factory=list)
     _drawn: tuple[View, Marked] | None = None  # what was marked last: a question needs it several times
     _running: Generation | None = None
-    _usual: dict[str, Any] = field(default_factory=dict)  # the settings that it began with
+    _usual: dict[str, Any] = field(init=False)  # the settings that it began with
     _sent: str | None = None  # the prompt that the model got last
 
     def __post_init__(self) -> None:

@@ -112,10 +112,10 @@ def open_model(name: str, *, quiet: bool, verbose: bool, still: bool = False, **
 def say_tiny(name: str, is_tiny: bool, *, quiet: bool) -> None:
     """Say what answers, where the user didn't choose (``auto``) and the embedded model does."""
     if name == "auto" and is_tiny and not quiet:
-        from vipcli.engine import MODELS, located
+        from vipcli.engine import MODELS, located, may_have_7b
 
         real = "for photographs get the real one: vip models pull 7b"
-        if located(MODELS["7b"]) is not None:
+        if may_have_7b() and located(MODELS["7b"]) is not None:
             real = "the 7B is here, and doesn't fit the memory that is free in 16 bits: -m 7b takes it all the same"
         tiny = "tiny, the small model that comes with vip and knows 128 drawn things"
         console.note(f"vip: answering with {tiny}; {real}")

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from vipcli.cli import console
 from vipcli.cli.background import find, start
 from vipcli.cli.inputs import say_tiny
-from vipcli.engine import resolve
+from vipcli.engine import may_have_7b, resolve
 from vipcli.errors import VipWarning, quote
 
 if TYPE_CHECKING:
@@ -134,9 +134,7 @@ def warm_server(
         return None
     its = name
     if name == "auto":  # not whether the 7B would fit beside the server that may have it already
-        from vipcli.config import hub_cache
-
-        its = "7b" if os.path.isdir(hub_cache() / "models--llava-hf--vip-llava-7b-hf") else "tiny"
+        its = "7b" if may_have_7b() else "tiny"
     model = resolve(its)
     server = find(model, wanted)
     if server is None and (name, its) == ("auto", "7b"):  # which may be half there, or too large

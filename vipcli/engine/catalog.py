@@ -23,6 +23,7 @@ __all__ = [
     "input_square",
     "is_address",
     "located",
+    "may_have_7b",
     "pull",
     "resolve",
     "size_on_disk",
@@ -296,11 +297,16 @@ def _object(value: object) -> dict:
     return value if isinstance(value, dict) else {}
 
 
+def may_have_7b() -> bool:
+    """Whether the Hub cache has a folder for the 7B, whole or not; asking that takes no time."""
+    return os.path.isdir(hub_cache() / "models--llava-hf--vip-llava-7b-hf")
+
+
 def _auto_takes_7b() -> bool:
     """Whether the 7B is in the Hub cache and, loaded with ``auto`` for device and dtype, fits the memory."""
     model = MODELS["7b"]
     # The first question spares most users the seconds that the answer to the others takes.
-    if not os.path.isdir(hub_cache() / "models--llava-hf--vip-llava-7b-hf") or (folder := located(model)) is None:
+    if not may_have_7b() or (folder := located(model)) is None:
         return False
     from vipcli.engine.checkpoint import weigh
     from vipcli.engine.devices import choose_device, place

@@ -70,7 +70,7 @@ _SCORE = re.compile(
     r"(?![\d%]|[.,]\d|\s*(?:%|percent)|\s*(?:/|out of|of)\s*(?!1(?:\.0*)?\b)\d)",
     re.ASCII | re.I,
 )
-_LABEL = re.compile(r"[\W_]*(?:(?:the\s+)?(?:score|correctness)(?:\s+is)?[\W_]*)?", re.I)  # in front of it
+_BEGINS = re.compile(rf"[\W_]*(?:(?:the\s+)?(?:score|correctness)(?:\s+is)?[\W_]*)?({_SCORE.pattern})", re.ASCII | re.I)
 _OUT_OF_ONE = re.compile(r"\s*(?:/|out of)\s*1(?:\.0*)?(?![\d%])", re.I)
 _TABLE = "CREATE TABLE IF NOT EXISTS replies (key BLOB PRIMARY KEY, judge TEXT, run INTEGER, reply TEXT) WITHOUT ROWID"
 
@@ -105,9 +105,8 @@ def read_score(reply: str) -> float | None:
     *_, last = [part for part in reply.split("|") if part.strip()] or [""]
     last = _OUT_OF_ONE.sub("", last)
     found = [float(one[0]) for one in _SCORE.finditer(last)]
-    begins = _LABEL.match(last)
-    if begins and (first := _SCORE.match(last, begins.end())):
-        return float(first[0])
+    if begins := _BEGINS.match(last):
+        return float(begins[1])
     return found[0] if len(set(found)) == 1 else None
 
 

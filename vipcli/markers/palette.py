@@ -110,13 +110,13 @@ def _choice(others: Sequence[Marker], kind: str, under: np.ndarray) -> Color:
     used = {color.name for color in taken}
     used_by_kind = Counter(other.color.name for other in others if other.color and other.kind == kind)
     every = (*TRAINED, *_SPARE)
-    often = {name: used_by_kind[name] for name in every}
+    least = min(used_by_kind[name] for name in every)
     apart = _lab([color.rgb for color in taken])
     tiers = (
         [name for name in TRAINED if name not in used],
         [name for name in TRAINED if name not in used_by_kind],
         [name for name in _SPARE if name not in used_by_kind],
-        [name for name in every if often[name] == min(often.values())],
+        [name for name in every if used_by_kind[name] == least],
     )
     for names in filter(None, tiers):
         seen, score = _contrast(names, under, apart)
