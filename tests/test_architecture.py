@@ -88,6 +88,7 @@ MAY_IMPORT_TORCH = {
     "training/adapters.py",
     "training/assembling.py",
     "training/checkpoints.py",
+    "training/comparing.py",
     "training/dense.py",
     "training/drawing.py",
     "training/fresh.py",

@@ -4,6 +4,7 @@ larger.
 python examples/tiny/grow.py vipcli/models/tiny --to runs/tiny/grown --vision-layers 9 --text-layers 5
 python examples/tiny/grow.py runs/tiny/v4 --to runs/tiny/larger --side 160
 python examples/tiny/grow.py runs/tiny/v5 --to runs/tiny/wider --vision-neurons 1280
+python examples/tiny/grow.py runs/tiny/v9 --to runs/tiny/deeper --text-layers 6 --text-neurons 640
 
 The new layers go where the features of the projector don't: into the tower behind its third layer, into the language
 model before its last one. With --vocabulary the text model also gets a new tokenizer, learnt from the training phrases;
@@ -25,6 +26,7 @@ def main() -> None:
     parser.add_argument("--vision-layers", type=int)
     parser.add_argument("--text-layers", type=int)
     parser.add_argument("--vision-neurons", type=int, help="of each layer of the tower, between its fc1 and its fc2")
+    parser.add_argument("--text-neurons", type=int, help="of each layer of the language model, before its down_proj")
     parser.add_argument("--side", type=int, help="of a picture, in pixels")
     parser.add_argument("--vocabulary", type=int, help="pieces of a new tokenizer")
     options = parser.parse_args()
@@ -39,6 +41,7 @@ def main() -> None:
     tower.num_hidden_layers = options.vision_layers or before_tower
     text.num_hidden_layers = options.text_layers or before_text
     tower.intermediate_size = options.vision_neurons or tower.intermediate_size
+    text.intermediate_size = options.text_neurons or text.intermediate_size
     kept = dict(old.state_dict())
     if options.side:
         _enlarge(kept, config, processor, options.side)
@@ -61,8 +64,8 @@ def main() -> None:
             )
             name = f"{head}.layers.{number + (after - before) * (number >= at)}.{tail}"
         place = fresh[name]
-        if ".fc1." in name or ".fc2." in name:  # new neurons are read at random and say nothing
-            if ".fc2.weight" in name:
+        if ".mlp." in name:  # new neurons read at random and say nothing
+            if ".fc2.weight" in name or ".down_proj." in name:
                 torch.nn.init.zeros_(place)
             place = place[tuple(map(slice, value.shape))]
         place.copy_(value)

@@ -144,7 +144,7 @@ def test_several_conversations_share_the_picture_and_dont_see_each_other(
     talks = [(TALK[0],), (TALK[1],), TALK]
     rng = np.random.default_rng(0)
     picture = rng.integers(0, 256, (56, 56, 3), dtype=np.uint8)
-    learner = Learner(load_model(prepared).float(), None, prepared.settings.train).eval()
+    learner = Learner(load_model(prepared).float(), None, prepared.settings.train, prepared.encoder.table).eval()
 
     def losses(conversations: list[tuple[Turn, ...]]) -> torch.Tensor:
         sample = Sample(picture, tuple(conversations))
@@ -192,7 +192,7 @@ def test_what_is_exact_by_tokens_is_what_greedy_decoding_writes(tmp_path: Path) 
     flying = settings_of(tmp_path, "tiny", length=1024)
     prepared = prepare(flying)
     drawn = draw_held_out(prepared.sources, prepared.encoder, 6, 0)
-    learner = Learner(load_model(prepared).float(), None, flying.train).eval()
+    learner = Learner(load_model(prepared).float(), None, flying.train, prepared.encoder.table).eval()
     engine = open_engine("tiny", device="cpu", dtype="float32")
     for sample, encoded in drawn:
         with torch.no_grad():

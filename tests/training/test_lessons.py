@@ -14,7 +14,7 @@ from vipcli.scenes.facts import ABILITIES
 from vipcli.scenes.talks import FOLLOW_UPS
 from vipcli.training.dense import IGNORED, INKS, LOOKING, UNMARKED, Heads, Patches
 from vipcli.training.lessons import Lessons
-from vipcli.training.looking import Words, look_up, name_patches
+from vipcli.training.looking import Words, look_up, name_patches, wanted_of
 from vipcli.training.questions import Questions, phrases
 from vipcli.training.samples import plan
 
@@ -135,7 +135,8 @@ def test_words_learn_to_look_at_what_they_name_and_to_tell_of_it_and_at_nothing_
     optimizer = torch.optim.Adam([scores, *heads.found.parameters(), *heads.tells.parameters()], 0.2)
     for step in range(120):
         optimizer.param_groups[0]["lr"] = 0.2 * (1 - step / 120)
-        loss, right = look_up(scores.log_softmax(-1), hidden, heads, ids, token["image"], words, patches)
+        wanted = wanted_of(ids, words, patches)
+        loss, right = look_up(scores.log_softmax(-1), hidden, heads, ids == token["image"], wanted, patches)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

@@ -128,7 +128,7 @@ def test_a_killed_training_goes_on_bit_for_bit(precision: str, saved_checkpoint:
 
 def test_a_new_small_model_learns_scenes_and_goes_on_too(tmp_path: Path) -> None:
     text = (
-        'output = "{}"\n[model.fresh]\nside = 64\nwidth = 32\nvision_layers = 4\ntext_layers = 1\nvocabulary = 400\n'
+        'output = "{}"\n[model.fresh]\nside = 64\nwidth = 32\nvision_layers = 4\ntext_layers = 4\nvocabulary = 400\n'
         '[[data]]\nsource = "scenes"\n[train]\nvision = 1.0\ndense = 0.5\nsteps = {}\nbatch = 2\nrate = 1e-3\n'
         "accumulate = 2\naverage = 0.9\nlog_every = 1\nsave_every = 2\njudge_every = 4\njudged = 2\nworkers = 1\n"
     )
@@ -143,7 +143,7 @@ def test_a_new_small_model_learns_scenes_and_goes_on_too(tmp_path: Path) -> None
     assert (tmp_path / "torn" / "heads.safetensors").is_file()
     rows = without_times(tmp_path / "torn" / "log.jsonl")
     assert [row["step"] for row in rows if "loss" in row] == [1, 2, 3, 4]
-    assert "ink_shape" in rows[0]
+    assert {"ink_shape", "found_color", "alike_kind"} <= rows[0].keys()
 
 
 def test_the_vision_stage_hands_its_heads_on(tmp_path: Path, saved_checkpoint: Path) -> None:
@@ -161,7 +161,7 @@ def test_the_vision_stage_hands_its_heads_on(tmp_path: Path, saved_checkpoint: P
     learnt = torch.load(first.output / "checkpoint.pt", weights_only=True)["learning"]["average"]
     assert torch.equal(heads.seen.extent.weight, learnt["heads.seen.extent.weight"])
     older = {name: value[:4] if "extent" in name else value for name, value in heads.state_dict().items()}
-    older = {name: value for name, value in older.items() if not name.startswith("tells.")}
+    older = {name: value for name, value in older.items() if not name.startswith(("tells.", "alike."))}
     save_file({name: value.contiguous() for name, value in older.items()}, first.output / "heads.safetensors")
     newer = looping.load_heads(kept, config)
     assert newer is not None
@@ -253,7 +253,7 @@ def test_where_words_look_is_what_transformers_says_of_these_heads(saved_checkpo
             inputs_embeds=embedded, attention_mask=mask[:, None], position_ids=positions,
             output_hidden_states=True, output_attentions=True, use_cache=False,
         )  # fmt: skip
-        looks = looks_of(text, 1, read.hidden_states[1], positions, mask)
+        looks = looks_of(text, 1, 3, read.hidden_states[1], positions, mask)
     torch.testing.assert_close(looks.exp(), read.attentions[1][:, :3], atol=1e-5, rtol=1e-4)
 
 
@@ -262,7 +262,9 @@ def test_tokens_weigh_alike_in_whichever_batch_they_are(saved_checkpoint: Path, 
     prepared = prepare(settings_of(tmp_path, saved_checkpoint))
     samples = Samples(prepared.sources, prepared.encoder, 0)
     drawn = [samples[picked] for picked in next(plan(prepared.sources, 6, 0))]
-    learner = looping.Learner(looping.load_model(prepared).float(), None, prepared.settings.train)
+    learner = looping.Learner(
+        looping.load_model(prepared).float(), None, prepared.settings.train, prepared.encoder.table
+    )
 
     def gradient(*parts: list[Any]) -> tuple[float, torch.Tensor]:
         learner.zero_grad()

@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 from torch import nn
 
-__all__ = ["Eyes", "features", "lookup", "one_pass_activations", "trim_tower"]
+__all__ = ["Eyes", "features", "lookup", "lookup_table", "one_pass_activations", "trim_tower"]
 
 _KEPT = 8  # pictures whose features are kept: 4.7 MB each for the 7B's 576 x 4096 in 16 bits
 # Patches that are looked at together: 8 pictures of 336 pixels, and on a CPU, whose cache they must fit, 1.
@@ -71,7 +71,21 @@ def features(model: Any, pixel_values: torch.Tensor) -> torch.Tensor:
 def lookup(image_processor: Any, side: int, **options: Any) -> Callable[[list[Any]], np.ndarray] | None:
     """What an image processor makes of squares of `side` pixels, (squares, 3, side, side), in a quarter of its time.
 
-    It is asked once for what becomes of each of the 256 values in each channel. None where it does more than that.
+    None where `lookup_table` has none.
+    """
+    table = lookup_table(image_processor, side, **options)
+    return None if table is None else functools.partial(_looked_up, table)
+
+
+def _looked_up(table: np.ndarray, squares: list[Any]) -> np.ndarray:
+    pixels = np.stack(squares).transpose(0, 3, 1, 2)
+    return np.stack([table[channel][pixels[:, channel]] for channel in range(3)], axis=1)
+
+
+def lookup_table(image_processor: Any, side: int, **options: Any) -> np.ndarray | None:
+    """What an image processor makes of each value of each channel of a square of `side` pixels: (3, 256) float32.
+
+    None where a pixel becomes anything but what its own value in its own channel says.
     """
     values = np.resize(np.arange(256, dtype=np.uint8), side * side)
     square = np.repeat(values[:, None], 3, axis=1).reshape(side, side, 3)
@@ -85,12 +99,7 @@ def lookup(image_processor: Any, side: int, **options: Any) -> Callable[[list[An
     if side * side < 256 or made.shape != (1, 3, side, side):
         return None
     table = made.reshape(3, -1)[:, :256].astype(np.float32)
-
-    def looked_up(squares: list[Any]) -> np.ndarray:
-        pixels = np.stack(squares).transpose(0, 3, 1, 2)
-        return np.stack([table[channel][pixels[:, channel]] for channel in range(3)], axis=1)
-
-    return looked_up if np.array_equal(looked_up([mixed]), asked(mixed)) else None
+    return table if np.array_equal(_looked_up(table, [mixed]), asked(mixed)) else None
 
 
 class Eyes:

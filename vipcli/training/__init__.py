@@ -4,9 +4,9 @@
 formats, `regions` and `marking` the fresh markers; `lessons` and `questions` the synthetic scenes), `samples` says in
 which order they come, `drawing` makes them in processes, `encoding` tokens of them. `assembling` puts them together
 with the model (`fresh`: a new one; `adapters`: LoRA). `loop` goes through the steps by way of `learner` (the pass),
-`dense` (heads on the vision tower), `looking` (where words look), `optimizing` and `judging` (of held-out samples), and
-yields `events`. `runs` is the output folder with `checkpoints`, `logs` and `plotting`; `writing` makes the model in it.
-`previewing` shows samples.
+`dense` (heads on the vision tower), `looking` (where words look), `comparing` (what they know of each other),
+`optimizing` and `judging` (of held-out samples), and yields `events`. `runs` is the output folder with `checkpoints`,
+`logs` and `plotting`; `writing` makes the model in it. `previewing` shows samples.
 """
 
 from __future__ import annotations

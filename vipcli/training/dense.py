@@ -143,9 +143,10 @@ class Heads(nn.Module):
     """What is asked of every patch: of what the tower makes of it, and of what the language model reads of it.
 
     found: what a word that has looked up something says of it, its extent, and tells: what else it says, which thing
-    that is and what marks it (`vipcli.training.looking`). width, text_width: of tower and language model. The projector
-    keeps of the tower what answers need, and what none needs yet can't be learnt from: told of things and colours
-    alone, it had lost in which row a thing lies.
+    that is and what marks it (`vipcli.training.looking`). alike: whether one that was named before it in the turn is of
+    its kind, and whether one has its colour (`vipcli.training.comparing`). width, text_width: of tower and language
+    model. The projector keeps of the tower what answers need, and what none needs yet can't be learnt from: told of
+    things and colours alone, it had lost in which row a thing lies.
     """
 
     def __init__(self, width: int, text_width: int) -> None:
@@ -158,6 +159,7 @@ class Heads(nn.Module):
                 for name in LOOKING
             }
         )
+        self.alike = nn.Linear(text_width, 2)
 
 
 class _Heads(nn.Module):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from vipcli.engine import special_tokens_of
-from vipcli.engine.vision import lookup
+from vipcli.engine.vision import lookup_table
 from vipcli.errors import UsageError
 from vipcli.prompt import SYSTEM, Conversation, Template, Turn, neutralise, render
 
@@ -50,7 +50,7 @@ class Encoder:
     """Encodes with a checkpoint's own processor, exactly as it is asked later.
 
     processor: of the checkpoint. side: of its square. image_tokens: a picture's. limit: tokens of a row at most. eos:
-    the token that ends an answer.
+    the token that ends an answer. `table` is what its image processor makes of values, see `lookup_table`.
     """
 
     def __init__(
@@ -70,12 +70,12 @@ class Encoder:
         self._image_id = self._tokenizer.convert_tokens_to_ids(processor.image_token)
         self.padding = self._tokenizer.pad_token_id if self._tokenizer.pad_token_id is not None else eos
         options = {"do_resize": False, "do_center_crop": False}
-        looked_up = lookup(processor.image_processor, side, **options)
-        if looked_up is None:
+        table = lookup_table(processor.image_processor, side, **options)
+        if table is None:
             raise UsageError(
                 "this checkpoint's image processor does more than scale and normalise: it can't be trained"
             )
-        self.pixels = looked_up
+        self.table = table
 
     def encode(self, conversations: Sequence[Sequence[Turn]], pictured: bool, system: str | None = None) -> Encoded:
         """Conversations that don't fit into `limit` any more are left out, and turns from the first one's end."""

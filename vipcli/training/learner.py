@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional
 
-from vipcli.training.dense import Heads
-from vipcli.training.looking import Words, look_up, looks_of, name_patches
+from vipcli.training.comparing import compare, number_turns
+from vipcli.training.dense import LOOKING, Heads
+from vipcli.training.looking import Words, look_up, looks_of, name_patches, wanted_of
 from vipcli.training.settings import Train
 
 __all__ = ["Learner", "Told"]
@@ -40,12 +42,17 @@ class Told:
 class Learner(nn.Module):
     """A ViP-LLaVA with what it is asked while it learns.
 
-    heads: of dense supervision; None without it. words: with heads, those of the tokenizer. The pass runs in the dtype
-    of the model's weights; losses in float32.
+    heads: of dense supervision; None without it. table: what the image processor makes of pixels, see
+    `vipcli.engine.vision.lookup_table`. words: with heads, those of the tokenizer. The pass runs in the dtype of the
+    model's weights; losses in float32.
     """
 
-    def __init__(self, model: Any, heads: Heads | None, train: Train, words: Words | None = None) -> None:
+    def __init__(
+        self, model: Any, heads: Heads | None, train: Train, table: np.ndarray, words: Words | None = None
+    ) -> None:
         super().__init__()
+        self._table: torch.Tensor
+        self.register_buffer("_table", torch.from_numpy(table).flatten(), persistent=False)
         self.model, self.heads, self._train, self._words = model, heads, train, words
         wanted = model.config.vision_feature_layer
         self._layers = [wanted] if isinstance(wanted, int) else list(wanted)
@@ -53,6 +60,11 @@ class Learner(nn.Module):
         self._see = torch.compile(self._seen) if train.compile else self._seen
         self._read = torch.compile(self._readings) if train.compile else self._readings
         self._tower_learns = train.stage == "vision" or (train.stage != "projector" and train.vision > 0)
+
+    def _values(self, pixels: torch.Tensor) -> torch.Tensor:
+        """What the image processor makes of pixels, in the dtype of the model."""
+        rows = torch.arange(0, 3 * 256, 256, device=pixels.device).view(1, 3, 1, 1)
+        return self._table.to(self.model.dtype)[pixels + rows]
 
     def _seen(self, pixels: torch.Tensor) -> list[torch.Tensor]:
         hidden = self.model.model.vision_tower(pixels, output_hidden_states=True).hidden_states
@@ -65,7 +77,7 @@ class Learner(nn.Module):
         positions: torch.Tensor,
         segments: torch.Tensor,
         pictured: torch.Tensor,
-    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None, torch.Tensor | None]:
+    ) -> tuple[torch.Tensor, torch.Tensor, list[tuple[torch.Tensor, torch.Tensor]]]:
         embedded = self.model.get_input_embeddings()(ids)
         features = self.model.model.multi_modal_projector(torch.cat(layers, dim=-1))
         here = (ids == self._image_token) & pictured[:, None]
@@ -83,18 +95,22 @@ class Learner(nn.Module):
             use_cache=False,
             output_hidden_states=self.heads is not None,
         )
-        if self.heads is None:
-            return read.last_hidden_state, features, None, None
-        number = min(1, len(text.layers) - 1)  # the layer before it has put the pieces of words together
-        looks = looks_of(text, number, read.hidden_states[number], positions, mask)
-        return read.last_hidden_state, features, looks, read.hidden_states[number + 1]
+        # Where tokens look in some layers, and what they know behind them: the first puts the pieces of words together,
+        # the second finds what they are for, the third compares that, where one is left to answer.
+        inner = []
+        depth = len(text.layers)
+        if self.heads is not None:
+            for number, count in ((min(1, depth - 1), len(LOOKING)), (2, 1))[: 2 if depth > 3 else 1]:
+                looks = looks_of(text, number, count, read.hidden_states[number], positions, mask)
+                inner.append((looks, read.hidden_states[number + 1]))
+        return read.last_hidden_state, features, inner
 
     def told(self, batch: dict[str, Any]) -> tuple[Told | None, torch.Tensor | None, dict[str, Any]]:
         """What is made of a batch: of its tokens (None in stage ``vision``), the dense loss, and the heads' figures."""
         see, read = (self._see, self._read) if self.training else (self._seen, self._readings)
         figures: dict[str, Any] = {}
         with torch.set_grad_enabled(self._tower_learns and torch.is_grad_enabled()):
-            layers = see(batch["pixels"].to(self.model.dtype))
+            layers = see(self._values(batch["pixels"]))
         dense = None
         if self.heads is not None:
             dense, figures = self.heads.seen(layers[0].float(), batch["patches"])
@@ -104,19 +120,22 @@ class Learner(nn.Module):
         labels = batch["labels"]
         known = labels >= 0
         ids, patches = batch["ids"], batch["patches"]
-        hidden, features, looks, known_then = read(
-            layers, ids, batch["positions"], batch["segments"], batch["pictured"]
-        )
-        if self.heads is not None and dense is not None and looks is not None:
+        hidden, features, inner = read(layers, ids, batch["positions"], batch["segments"], batch["pictured"])
+        if self.heads is not None and dense is not None:
             assert self._words is not None
-            assert known_then is not None
             read_loss, _ = self.heads.read(features.float(), patches)
             named_loss, figures["named"] = name_patches(features, self._vectors(), patches["thing"])
-            looks_loss, found = look_up(
-                looks, known_then.float(), self.heads, ids, self._image_token, self._words, patches
-            )
+            wanted = wanted_of(ids, self._words, patches)
+            looks, then = inner[0]
+            looks_loss, found = look_up(looks, then.float(), self.heads, ids == self._image_token, wanted, patches)
             figures |= {"read": read_loss.detach(), **found}
             dense = dense + read_loss + named_loss + looks_loss
+            if len(inner) > 1:
+                looks, then = inner[1]
+                turns = number_turns(known, batch["segments"])
+                alike_loss, found = compare(looks[:, 0], then.float(), self.heads, turns, wanted, patches)
+                figures |= found
+                dense = dense + alike_loss
         logits = self.model.lm_head(hidden[known]).float()
         losses = functional.cross_entropy(logits, labels[known], reduction="none")
         return Told(losses, logits.argmax(-1) == labels[known], known), dense, figures

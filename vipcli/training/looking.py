@@ -19,7 +19,7 @@ from vipcli.scenes.referring import KIND_WORDS
 from vipcli.scenes.words import plural
 from vipcli.training.dense import INKS, LOOKING, TOLD, Heads
 
-__all__ = ["Words", "look_up", "looks_of", "name_patches"]
+__all__ = ["Wanted", "Words", "look_up", "looks_of", "name_patches", "one_thing", "wanted_of"]
 
 
 def name_patches(features: torch.Tensor, words: torch.Tensor, thing: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -70,8 +70,10 @@ class Words:
         )
 
 
-def looks_of(text: Any, number: int, hidden: torch.Tensor, positions: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-    """Where the first heads of a Llama's layer look: log-probabilities (batch, heads, length, length), float32.
+def looks_of(
+    text: Any, number: int, count: int, hidden: torch.Tensor, positions: torch.Tensor, mask: torch.Tensor
+) -> torch.Tensor:
+    """Where the first `count` heads of a Llama's layer look: log-probabilities (batch, heads, length, length), float32.
 
     hidden: (batch, length, width), what goes into the layer. mask: (batch, length, length), added to what is found.
     """
@@ -82,19 +84,51 @@ def looks_of(text: Any, number: int, hidden: torch.Tensor, positions: torch.Tens
     turned = []
     for projection, step in ((attention.q_proj, attention.num_key_value_groups), (attention.k_proj, 1)):
         heads = projection(hidden).unflatten(-1, (-1, width))[:, :, ::step]  # of each group of queries the first
-        x = heads[:, :, : len(LOOKING)].transpose(1, 2)
+        x = heads[:, :, :count].transpose(1, 2)
         turned.append(x * cos + torch.cat((-x[..., width // 2 :], x[..., : width // 2]), dim=-1) * sin)
     scores = turned[0] @ turned[1].transpose(2, 3) / width**0.5 + mask.unsqueeze(1)
     return scores.float().log_softmax(-1)
+
+
+Wanted = Mapping[str, tuple[torch.Tensor, torch.Tensor]]
+
+
+def wanted_of(ids: torch.Tensor, words: Words, patches: Mapping[str, torch.Tensor]) -> Wanted:
+    """What tokens should find, for each of `LOOKING`: whether one is to look at all, (batch, length), and which patches
+    it is then for, (batch, length, patches); of a word for what isn't in the picture none."""
+    thing, color, shape = (patches[name][:, None] for name in LOOKING)
+    its_thing, its_color, its_shape = (table.to(ids.device)[ids] for table in (words.thing, words.color, words.shape))
+    mask, contour = words.long
+    is_long = (ids == contour) & (_before(ids, 1) == mask)
+    its_shape = its_shape.masked_fill(functional.pad(is_long, (0, 1))[:, 1:], -1)  # not of the first of its two words
+    color_before = torch.where(is_long, _before(its_color, 2), _before(its_color, 1))[..., None]
+    return {
+        "thing": (its_thing >= 0, thing == its_thing[..., None]),
+        "color": (its_color >= 0, color == its_color[..., None]),
+        "shape": (
+            its_shape >= 0,
+            (shape == its_shape[..., None]) & ((color_before < 0) | (color == color_before)),
+        ),
+    }
+
+
+def one_thing(same: torch.Tensor, extents: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """The mean extent of the patches that words are for, (words, 5), and whether these are of a single thing.
+
+    same: (words, patches), which ones they are. extents: (words, patches, 5), see `Patches`.
+    """
+    share = same.float().unsqueeze(-1) / same.sum(1).clamp(min=1)[:, None, None]
+    middle = (extents * share).sum(1)
+    spread = ((extents - middle[:, None])[..., :4].abs() * share).sum((1, 2))
+    return middle, same.any(1) & (spread < 0.01)
 
 
 def look_up(
     looks: torch.Tensor,
     hidden: torch.Tensor,
     heads: Heads,
-    ids: torch.Tensor,
-    image_token: int,
-    words: Words,
+    here: torch.Tensor,
+    wanted: Wanted,
     patches: Mapping[str, torch.Tensor],
 ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
     """How far words are from looking at what they are for and from knowing it, and how many look there.
@@ -105,47 +139,28 @@ def look_up(
     that very slowly: after 8,000 steps without this, ``Is there a cat?`` was answered by chance.
 
     looks: (batch, heads, length, length) log-probabilities, where tokens look, one head for each of `LOOKING` if there
-    are so many. hidden: (batch, length, width), what they know then. ids: (batch, length). patches: see `Patches`.
+    are so many. hidden: (batch, length, width), what they know then. here: (batch, length), which ones are the
+    picture's, as many in each row as it has patches. wanted: see `wanted_of`. patches: see `Patches`.
     """
-    here = ids == image_token
-    count = patches["thing"].shape[1]
-    whole = here.sum(1) == count  # else the picture was cut short
-    columns = here[whole].nonzero()[:, 1].view(-1, 1, 1, count)
-    # (batch, heads, length, patches), and what is left over for everything else: (batch, heads, length)
-    logs = looks[whole].gather(3, columns.expand(-1, looks.shape[1], looks.shape[2], -1))
-    outside = looks[whole].masked_fill(here[whole][:, None, None], -1e4).logsumexp(-1)
-    ids, hidden, extents = ids[whole], hidden[whole], patches["extent"][whole]
-    thing, color, shape = (patches[name][whole][:, None] for name in LOOKING)
-    its_thing, its_color, its_shape = (table.to(ids.device)[ids] for table in (words.thing, words.color, words.shape))
-    mask, contour = words.long
-    is_long = (ids == contour) & (_before(ids, 1) == mask)
-    its_shape = its_shape.masked_fill(functional.pad(is_long, (0, 1))[:, 1:], -1)  # not of the first of its two words
-    color_before = torch.where(is_long, _before(its_color, 2), _before(its_color, 1))[..., None]
-    wanted = {
-        "thing": (its_thing, thing == its_thing[..., None]),
-        "color": (its_color, color == its_color[..., None]),
-        "shape": (its_shape, (shape == its_shape[..., None]) & ((color_before < 0) | (color == color_before))),
-    }
+    columns = here.nonzero()[:, 1].view(len(here), -1)
+    extents = patches["extent"].nan_to_num()
     loss = looks.new_zeros(())
     right = {}
-    for head, (name, (its, same)) in enumerate(islice(wanted.items(), looks.shape[1])):
-        asked = its >= 0
-        its_logs, its_same = logs[:, head][asked], same[asked]  # (words, patches)
-        there = its_logs.masked_fill(~its_same, -1e4).logsumexp(1)
-        probability = torch.where(its_same.any(1), there, outside[:, head][asked])
+    for head, (name, (asked, same)) in enumerate(islice(wanted.items(), looks.shape[1])):
+        row, place = asked.nonzero(as_tuple=True)
+        its_looks, its_same = looks[row, head, place], same[asked]  # (words, length), (words, patches)
+        there = its_looks.gather(1, columns[row]).masked_fill(~its_same, -1e4).logsumexp(1)
+        outside = its_looks.masked_fill(here[row], -1e4).logsumexp(1)
+        probability = torch.where(its_same.any(1), there, outside)
         loss = loss - probability.sum() / asked.sum().clamp(min=1)
-        boxes = extents.nan_to_num()[:, None].expand(-1, ids.shape[1], -1, -1)[asked]  # (words, patches, 5)
-        share = its_same.float().unsqueeze(-1) / its_same.sum(1).clamp(min=1)[:, None, None]
-        middle = (boxes * share).sum(1)
-        spread = ((boxes - middle[:, None])[..., :4].abs() * share).sum((1, 2))
-        single = its_same.any(1) & (spread < 0.01)  # one thing, not several that are marked alike
+        middle, single = one_thing(its_same, extents[row])
         known = hidden[asked][single]
         far = (heads.found[name](known) - middle[single]).abs().sum(0) / single.sum().clamp(min=1)
         loss = loss + far[:4].sum() + 2 * far[4]  # sizes must be righter than places, see `Heads`' `forward`
         right[f"box_{name}"], right[f"size_{name}"] = far[:4].mean().detach(), far[4].detach()
         spot = its_same[single].float().argmax(1, keepdim=True)  # one of its patches
         for what, head_of in cast("nn.ModuleDict", heads.tells[name]).items():
-            labels = patches[what][whole][:, None].expand(-1, ids.shape[1], -1)[asked][single].gather(1, spot)[:, 0]
+            labels = patches[what][row][single].gather(1, spot)[:, 0]
             labels = torch.where(labels < 0, TOLD[what] - 1, labels)
             says = head_of(known)
             loss = loss + functional.cross_entropy(says, labels, reduction="sum") / single.sum().clamp(min=1)

@@ -89,7 +89,7 @@ class _Training:
             model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
         size = model.get_input_embeddings().weight.shape[0]
         words = None if self._heads is None else Words.of(prepared.encoder.token, size)
-        self._learner = Learner(model, self._heads, its, words).to(self._device)
+        self._learner = Learner(model, self._heads, its, prepared.encoder.table, words).to(self._device)
         self._learning = Learning(model, self._heads, its)
         self._step, self._before = 0, 0.0  # seconds of the calls before this one
         self._sums: dict[str, torch.Tensor] = {}

@@ -102,9 +102,10 @@ class Samples(Dataset):
 def collate(encoder: Encoder, drawn: list[tuple[Sample, Encoded]], *, fixed: bool = False) -> dict[str, Any]:
     """A batch of tensors.
 
-    pixels: (batch, 3, side, side) float32; pictured: (batch,) bool, False where there is no picture. ids, labels,
-    positions, segments: (batch, length), see `Encoded`; padded to the next 32, or, `fixed`, always to the
-    encoder's limit, which compiled code wants. patches: by name, or None. cut: (batch,) bool, see `Encoded`.
+    pixels: (batch, 3, side, side) uint8, a quarter of what floats would have to travel; pictured: (batch,) bool, False
+    where there is no picture. ids, labels, positions, segments: (batch, length), see `Encoded`; padded to the next 32,
+    or, `fixed`, always to the encoder's limit, which compiled code wants. patches: by name, or None. cut: (batch,)
+    bool, see `Encoded`.
     """
     longest = max(len(one.ids) for _, one in drawn)
     length = encoder.limit if fixed else min(encoder.limit, -(-longest // 32) * 32)
@@ -121,7 +122,7 @@ def collate(encoder: Encoder, drawn: list[tuple[Sample, Encoded]], *, fixed: boo
         return whole
 
     return {
-        "pixels": torch.from_numpy(encoder.pixels(pictures)),
+        "pixels": torch.from_numpy(np.stack(pictures).transpose(0, 3, 1, 2).copy()),
         "pictured": torch.tensor([sample.picture is not None for sample, _ in drawn]),
         "ids": padded("ids", encoder.padding, torch.long),
         "labels": padded("labels", -100, torch.long),
