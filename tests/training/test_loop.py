@@ -143,7 +143,7 @@ def test_a_new_small_model_learns_scenes_and_goes_on_too(tmp_path: Path) -> None
     assert (tmp_path / "torn" / "heads.safetensors").is_file()
     rows = without_times(tmp_path / "torn" / "log.jsonl")
     assert [row["step"] for row in rows if "loss" in row] == [1, 2, 3, 4]
-    assert {"ink_shape", "found_color", "alike_kind"} <= rows[0].keys()
+    assert {"ink_shape", "found_thing", "alike_kind"} <= rows[0].keys()
 
 
 def test_the_vision_stage_hands_its_heads_on(tmp_path: Path, saved_checkpoint: Path) -> None:
