@@ -1,7 +1,7 @@
 """Comparing: what a word that has found a thing should know of those that were named before it in the same turn.
 
-Answers alone teach a small language model that badly. `tiny` 9 named both things of nearly every pair that it compared
-wrongly (31 of 32, of 400 pairs), and said as many a false yes as a false no: what it lacked was the comparing.
+Answers alone teach a small language model that badly. `tiny` 9 compared 32 of 400 pairs wrongly, though for each of
+these what it said of both things, asked of them one by one, gave the right answer: what it lacked was the comparing.
 """
 
 from __future__ import annotations

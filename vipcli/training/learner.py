@@ -95,12 +95,15 @@ class Learner(nn.Module):
             use_cache=False,
             output_hidden_states=self.heads is not None,
         )
-        # Where tokens look in some layers, and what they know behind them: the first puts the pieces of words together,
-        # the second finds what they are for, the third compares that, where one is left to answer.
-        inner = []
-        depth = len(text.layers)
+        inner = []  # where tokens look in some layers, and what they know behind them
         if self.heads is not None:
-            for number, count in ((min(1, depth - 1), len(LOOKING)), (2, 1))[: 2 if depth > 3 else 1]:
+            depth = len(text.layers)
+            # The first layer puts the pieces of words together, the second finds what they are for, the third compares
+            # that, where one is left behind it to answer.
+            asked = [(min(1, depth - 1), len(LOOKING))]
+            if depth > 3:
+                asked.append((2, 1))
+            for number, count in asked:
                 looks = looks_of(text, number, count, read.hidden_states[number], positions, mask)
                 inner.append((looks, read.hidden_states[number + 1]))
         return read.last_hidden_state, features, inner
