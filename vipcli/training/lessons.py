@@ -27,7 +27,7 @@ _NAMES = (
 )
 # Triangles, scribbles, arrows and points are small and much alike, so they come oftener than the others of `SHAPES`,
 # triangles most, a third of which were taken for scribbles; and a mask hides what it marks.
-_OFTEN: Mapping[type[Marker], float] = {Triangle: 2.3, Scribble: 1.6, Arrow: 1.5, Point: 1.4, Mask: 2.2}
+_OFTEN: Mapping[type[Marker], float] = {Triangle: 2.3, Scribble: 1.6, Arrow: 1.5, Point: 1.4, Mask: 4.5}
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,7 +70,7 @@ def _scene(rng: np.random.Generator, art: Art | None) -> Scene:
     size = size if rng.random() < 0.5 else size[::-1]
     count = int(rng.choice((1, 2, 3, 4, 5, 6, 7), p=(0.04, 0.16, 0.2, 0.2, 0.18, 0.15, 0.07)))
     crowded = count > 4
-    twins = float(rng.choice((0.0, 0.25, 0.8), p=(0.55, 0.25, 0.2)))
+    twins = float(rng.choice((0.0, 0.25, 0.8), p=(0.45, 0.25, 0.3)))
     strangers = 0.0
     if art is not None and art.strangers:
         # One among things that are known says most: where most were strangers or none, its company gave it away.
@@ -93,7 +93,7 @@ def mark_some(
 ) -> dict[int, Marker]:
     """Mark up to `count` things of a scene; returns index of the thing -> marker, all coloured.
 
-    Half the time the colours are the automatic ones, half the time any of the nine, but never yellow beside gold,
+    Mostly the colours are the automatic ones, else any of the nine, but never yellow beside gold,
     which translucent lines don't tell apart. Half the time things that have no name here are marked before others.
     """
     order = rng.permutation(len(scene.things)).tolist()
@@ -109,7 +109,7 @@ def mark_some(
     elif fate < 0.5 and len(kinds) >= len(chosen):  # every one another shape: the kind alone tells
         some = [kinds[i] for i in rng.permutation(len(kinds))[: len(chosen)]]
     colors: list[Color | None] = [None] * len(chosen)
-    if rng.random() < 0.5:
+    if rng.random() < 0.4:
         names = [str(name) for name in rng.permutation(tuple(TRAINED))]
         names.remove(str(rng.choice(("yellow", "gold"))))
         colors = [Color.of(name) for name in names[: len(chosen)]]
