@@ -70,12 +70,14 @@ class Conversation:
 class Preset:
     """A prompt style: ``system after_system``, and for each turn ``human question assistant``, then ``answer end``.
 
-    Nothing stands between these but a blank before the answer.
+    Nothing stands between these but a blank before the answer. stop: what ends an answer, since some checkpoints run on
+    into the next turn.
     """
 
     system: str
     human: str
     assistant: str
+    stop: str
     after_system: str = ""
     end: str = ""
 
@@ -93,11 +95,11 @@ class Preset:
 
 PRESETS: dict[str, Preset] = {
     # The prompt of VipLlava's page in the transformers documentation.
-    "vip": Preset(SYSTEM, "###Human: ", "###Assistant:"),
+    "vip": Preset(SYSTEM, "###Human: ", "###Assistant:", SEPARATOR),
     # llava/conversation.py in mu-cai/ViP-LLaVA, `conv_llava_v1`: what the authors' command line uses.
-    "llava-v1": Preset(SYSTEM, "USER: ", " ASSISTANT:", after_system=" ", end="</s>"),
+    "llava-v1": Preset(SYSTEM, "USER: ", " ASSISTANT:", "USER:", after_system=" ", end="</s>"),
     # The published chat template, for checkpoints that lack one; theirs comes first.
-    "chat-template": Preset("", "###Human: ", "###Assistant:"),
+    "chat-template": Preset("", "###Human: ", "###Assistant:", SEPARATOR),
 }
 """Prompt styles by name. To add one, add a row."""
 
@@ -121,10 +123,11 @@ def render(conversation: Conversation, preset: str = "auto", template: Template 
 
 
 def stop_texts(prompt: str) -> tuple[str, ...]:
-    """What must end an answer to `prompt`: its style's separator, since some checkpoints run on into the next turn."""
-    if prompt.endswith("###Assistant:"):
-        return (SEPARATOR,)
-    return ("USER:",) if prompt.endswith("ASSISTANT:") else ()
+    """What must end an answer to `prompt`: of the style whose words for who answers are its last; () of another."""
+    for preset in PRESETS.values():
+        if prompt.endswith(preset.assistant.lstrip()):
+            return (preset.stop,)
+    return ()
 
 
 def expand(question: str, markers: Mapping[str, Marker]) -> str:

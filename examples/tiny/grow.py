@@ -34,6 +34,12 @@ def main() -> None:
     tower, text = config.vision_config, config.text_config
     if options.side and options.side % tower.patch_size:
         parser.error(f"--side {options.side}: {tower.patch_size} pixels a patch don't divide it")
+    for flag, now, wanted in (
+        ("--vision-neurons", tower.intermediate_size, options.vision_neurons),
+        ("--text-neurons", text.intermediate_size, options.text_neurons),
+    ):
+        if wanted and wanted < now:
+            parser.error(f"{flag} {wanted}: there are {now} now, and none is taken away")
     torch.manual_seed(0)
     processor = AutoProcessor.from_pretrained(options.model)
     old = VipLlavaForConditionalGeneration.from_pretrained(options.model, dtype=torch.float32)

@@ -8,13 +8,14 @@ change of its row of the head that is worth 1 on the hidden states of all answer
 
 import argparse
 import shutil
+import warnings
 from pathlib import Path
 from typing import Any
 
 import torch
 from transformers import AutoProcessor, VipLlavaForConditionalGeneration
 
-from vipcli import open_engine
+from vipcli import VipWarning, open_engine
 from vipcli.evaluation.exam import exam
 from vipcli.evaluation.scoring import sit
 from vipcli.scenes.facts import DONT_KNOW
@@ -28,6 +29,7 @@ def main() -> None:
     parser.add_argument("--share", type=float, default=0.7, help="of `after` in the mean")
     parser.add_argument("--raise-by", type=float, default=0.8, help='of the logit of "I don\'t know"')
     options = parser.parse_args()
+    warnings.simplefilter("ignore", VipWarning)
     before, model = (
         VipLlavaForConditionalGeneration.from_pretrained(folder, dtype="auto")
         for folder in (options.before, options.after)

@@ -26,6 +26,7 @@ from vipcli.training import loop as looping
 from vipcli.training.checkpoints import read_checkpoint
 from vipcli.training.looking import looks_of
 from vipcli.training.samples import Samples, collate, plan
+from vipcli.training.settings import read_settings
 
 
 def weights(folder: Path) -> dict[str, torch.Tensor]:
@@ -144,6 +145,17 @@ def test_a_new_small_model_learns_scenes_and_goes_on_too(tmp_path: Path) -> None
     rows = without_times(tmp_path / "torn" / "log.jsonl")
     assert [row["step"] for row in rows if "loss" in row] == [1, 2, 3, 4]
     assert {"ink_shape", "found_thing", "alike_kind"} <= rows[0].keys()
+
+
+@pytest.mark.parametrize("text_layers", [1, 3])
+def test_a_language_model_too_shallow_for_comparing_learns_what_it_can(tmp_path: Path, text_layers: int) -> None:
+    (tmp_path / "shallow.toml").write_text(
+        f'output = "run"\n[model.fresh]\ntext_layers = {text_layers}\nvocabulary = 400\nside = 64\nwidth = 32\n'
+        '[[data]]\nsource = "scenes"\n[train]\nvision = 1.0\ndense = 0.5\nsteps = 1\nbatch = 2\nworkers = 1\n'
+    )
+    figures = list(train(prepare(read_settings(tmp_path / "shallow.toml"))))[-1].figures  # type: ignore[union-attr]
+    assert "found_thing" in figures
+    assert "alike_kind" not in figures
 
 
 def test_the_vision_stage_hands_its_heads_on(tmp_path: Path, saved_checkpoint: Path) -> None:

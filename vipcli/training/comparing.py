@@ -60,10 +60,11 @@ def compare(
     elsewhere = mine.masked_fill(kinds[row, place], _NEVER).logsumexp(1)
     loss = _balanced(mine.logsumexp(1) - torch.where(is_same, there, elsewhere), is_same)
     right = {}
+    told = heads.alike(hidden)
     for i, name in enumerate(("alike_kind", "alike_tint")):
-        says, its = heads.alike(hidden)[..., i][asked[..., i]], truth[..., i][asked[..., i]]
+        says, its = told[..., i][asked[..., i]], truth[..., i][asked[..., i]]
         loss = loss + _balanced(functional.binary_cross_entropy_with_logits(says, its.float(), reduction="none"), its)
-        right[name] = 1 - _balanced(((says > 0) != its).float(), its).detach()
+        right[name] = _balanced(((says > 0) == its).float(), its)
     return loss, right
 
 
@@ -71,9 +72,10 @@ _NEVER = -1e4  # of a log-probability
 
 
 def _balanced(losses: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
-    """The mean of those that are true and the mean of the others, each counted half."""
-    halves = [(losses * its).sum() / its.sum().clamp(min=1) for its in (truth, ~truth)]
-    return (halves[0] + halves[1]) / 2
+    """The mean of two means, of those that are true and of the others; of one where there are no others; else 0."""
+    halves = (truth, ~truth)
+    means = [(losses * its).sum() / its.sum().clamp(min=1) for its in halves]
+    return (means[0] + means[1]) / sum(its.any().float() for its in halves).clamp(min=1)
 
 
 def _spots(wanted: Wanted, patches: Mapping[str, torch.Tensor]) -> torch.Tensor:

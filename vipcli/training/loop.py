@@ -106,7 +106,7 @@ class _Training:
             self._learning.restore(state["learning"])
         except (LookupError, RuntimeError, ValueError, TypeError):
             raise UsageError(
-                f"{quote(str(self._run.checkpoint))}: is of a model with other weights; delete it to begin again"
+                f"{quote(str(self._run.checkpoint))} has not the weights that this model has; delete it to begin again"
             ) from None
         self._step, self._before = state["step"], state.get("seconds", 0.0)
         if self._step > self._its.steps:
