@@ -74,8 +74,8 @@ _NEVER = -1e4  # of a log-probability
 def _balanced(losses: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
     """The mean of two means, of those that are true and of the others; of one where there are no others; else 0."""
     halves = (truth, ~truth)
-    means = [(losses * its).sum() / its.sum().clamp(min=1) for its in halves]
-    return (means[0] + means[1]) / sum(its.any().float() for its in halves).clamp(min=1)
+    means = torch.stack([(losses * its).sum() / its.sum().clamp(min=1) for its in halves])
+    return means.sum() / torch.stack([its.any() for its in halves]).sum().clamp(min=1)
 
 
 def _spots(wanted: Wanted, patches: Mapping[str, torch.Tensor]) -> torch.Tensor:
