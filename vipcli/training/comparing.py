@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from vipcli.scenes import THINGS
 from vipcli.training.dense import Heads
-from vipcli.training.looking import Wanted, one_thing
+from vipcli.training.looking import NEVER, Wanted, one_thing
 
 __all__ = ["compare", "number_turns"]
 
@@ -55,9 +55,9 @@ def compare(
     row, place = asked[..., 0].nonzero(as_tuple=True)
     is_same = truth[row, place, 0]
     # What stands in earlier turns counts neither way: it is looked at or not.
-    mine = looks[row, place].masked_fill((pairs & ~now)[row, place], _NEVER)  # (words, length)
-    there = mine.masked_fill(~same_kind[row, place], _NEVER).logsumexp(1)
-    elsewhere = mine.masked_fill(kinds[row, place], _NEVER).logsumexp(1)
+    mine = looks[row, place].masked_fill((pairs & ~now)[row, place], NEVER)  # (words, length)
+    there = mine.masked_fill(~same_kind[row, place], NEVER).logsumexp(1)
+    elsewhere = mine.masked_fill(kinds[row, place], NEVER).logsumexp(1)
     loss = _balanced(mine.logsumexp(1) - torch.where(is_same, there, elsewhere), is_same)
     right = {}
     told = heads.alike(hidden)
@@ -66,9 +66,6 @@ def compare(
         loss = loss + _balanced(functional.binary_cross_entropy_with_logits(says, its.float(), reduction="none"), its)
         right[name] = _balanced(((says > 0) == its).float(), its)
     return loss, right
-
-
-_NEVER = -1e4  # of a log-probability
 
 
 def _balanced(losses: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:

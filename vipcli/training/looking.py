@@ -19,7 +19,7 @@ from vipcli.scenes.referring import KIND_WORDS
 from vipcli.scenes.words import plural
 from vipcli.training.dense import INKS, LOOKING, TOLD, Heads
 
-__all__ = ["Wanted", "Words", "look_up", "looks_of", "name_patches", "one_thing", "wanted_of"]
+__all__ = ["NEVER", "Wanted", "Words", "look_up", "looks_of", "name_patches", "one_thing", "wanted_of"]
 
 
 def name_patches(features: torch.Tensor, words: torch.Tensor, thing: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -91,6 +91,8 @@ def looks_of(
 
 
 Wanted = Mapping[str, tuple[torch.Tensor, torch.Tensor]]
+NEVER = -1e4
+"""A log-probability that takes no part in a sum of others."""
 
 
 def wanted_of(ids: torch.Tensor, words: Words, patches: Mapping[str, torch.Tensor]) -> Wanted:
@@ -149,8 +151,8 @@ def look_up(
     for head, (name, (asked, same)) in enumerate(islice(wanted.items(), looks.shape[1])):
         row, place = asked.nonzero(as_tuple=True)
         its_looks, its_same = looks[row, head, place], same[asked]  # (words, length), (words, patches)
-        there = its_looks.gather(1, columns[row]).masked_fill(~its_same, -1e4).logsumexp(1)
-        outside = its_looks.masked_fill(here[row], -1e4).logsumexp(1)
+        there = its_looks.gather(1, columns[row]).masked_fill(~its_same, NEVER).logsumexp(1)
+        outside = its_looks.masked_fill(here[row], NEVER).logsumexp(1)
         probability = torch.where(its_same.any(1), there, outside)
         loss = loss - probability.sum() / asked.sum().clamp(min=1)
         middle, single = one_thing(its_same, extents[row])
